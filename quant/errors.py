@@ -1,0 +1,42 @@
+"""The one error tree. A message says where (file, line, cell), what was expected, what was found, what to do next.
+
+`exit_code` is what `python -m quant` ends with: 2 for a mistake in the input, 4 when the machine or an engine failed.
+"""
+
+from __future__ import annotations
+
+
+class SuiteError(Exception):
+    """Root of everything the suite raises on purpose."""
+
+    exit_code = 4
+
+
+class UsageError(SuiteError):
+    """The input is wrong: found before anything expensive starts."""
+
+    exit_code = 2
+
+
+class MatrixError(UsageError):
+    """A matrix file holds an unknown key, a wrong value or a name that nothing defines."""
+
+
+class ModelError(UsageError):
+    """A model's folder, revision or weight files cannot be used."""
+
+
+class TaskError(UsageError):
+    """A task's definition or data cannot be used."""
+
+
+class PairingError(SuiteError):
+    """Scores of base and quantized model do not describe the same items: no verdict may be computed."""
+
+
+class StageError(SuiteError):
+    """A child process failed, timed out or died; the message names its log."""
+
+
+class CapabilityError(SuiteError):
+    """A machine cannot do what a cell needs; the cell is skipped with this reason, never judged."""

@@ -1,0 +1,101 @@
+"""The input of a run: checked once, hashed once, and the keys that follow from it.
+
+Comes in: a `Matrix`, cells. Goes out: checked models and tasks; the keys of checkpoints and scores, which hold
+everything that can change them. Every mistake is a `UsageError`, found before an engine starts.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from quant import environment, models, tasks
+from quant.errors import UsageError
+from quant.records import SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from quant.matrix import Cell, Matrix
+    from quant.records import Backend, Calibration, Checkpoint, Format, Hardware, Model, Task
+
+SEED = 0
+
+
+class Inputs:
+    """Models, tasks and calibration texts of a matrix, as files on this machine."""
+
+    def __init__(self, matrix: Matrix, machine: Hardware) -> None:
+        self.matrix, self.machine = matrix, machine
+        self._lock = threading.RLock()
+        self._bases: dict[str, Checkpoint] = {}
+        self._tasks: dict[str, tasks.TaskFiles] = {}
+
+    def check(self, cells: Iterable[Cell]) -> None:
+        """Find every mistake in what `cells` need; raises the first."""
+        for cell in cells:
+            self.base(cell.model)
+            self.task_files(cell.task)
+            self.calibration(cell.format)
+
+    def base(self, model: Model) -> Checkpoint:
+        """Return the unquantized model's folder."""
+        with self._lock:
+            if model.id not in self._bases:
+                folder = models.locate(model, self.matrix.folder)
+                self._bases[model.id] = models.inspect(folder, model=model.id)
+            return self._bases[model.id]
+
+    def task_files(self, task: Task) -> tasks.TaskFiles:
+        """Return what a task is made of."""
+        with self._lock:
+            if task.id not in self._tasks:
+                self._tasks[task.id] = tasks.inspect(task, self.matrix.folder)
+            return self._tasks[task.id]
+
+    def calibration(self, fmt: Format) -> tuple[Calibration, Path] | None:
+        """Return a format's calibration and its file."""
+        if fmt.calibration is None:
+            return None
+        file = (self.matrix.folder / fmt.calibration.file).resolve()
+        if not file.is_file():
+            raise UsageError(f"{self.matrix.path}: format {fmt.id!r}: calibration file {file} is missing")
+        return fmt.calibration, file
+
+    def include(self, task: Task) -> str:
+        """Folder that lm-eval finds the task's YAML in ("" for its own tasks)."""
+        return str((self.matrix.folder / task.folder).resolve()) if task.folder else ""
+
+    def checkpoint_key(self, model: Model, fmt: Format) -> dict[str, Any]:
+        """Everything that can change a quantized tensor."""
+        found = self.calibration(fmt)
+        return {
+            **self._machine_key(),
+            "model": self.base(model).files,
+            "dtype": model.dtype,
+            "recipe": fmt.recipe,
+            "calibration": found and [models.sha256(found[1]), found[0].samples, found[0].tokens],
+            "seed": SEED,
+        }
+
+    def scores_key(self, model: Model, task: Task, checkpoint: Checkpoint, backend: Backend) -> dict[str, Any]:
+        """Everything that can change a prompt, a token or a score."""
+        return {
+            **self._machine_key(),
+            "checkpoint": checkpoint.files,
+            "task": [task.lm_eval, task.metric, task.filter],
+            "task_files": self.task_files(task).files,
+            "backend": backend,
+            "dtype": model.dtype,
+            "context_tokens": model.context_tokens,
+            "engine": model.engine,
+        }
+
+    def _machine_key(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "hardware": self.machine.kind,
+            "versions": environment.versions(),
+            "settings": environment.settings(self.machine.kind),
+        }

@@ -1,0 +1,1 @@
+"""Pure judgement: (records, rule) -> `Verdict`. Old results can be judged again without a GPU."""

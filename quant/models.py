@@ -1,0 +1,110 @@
+"""A model's folder: found, checked and hashed before anything expensive starts.
+
+Comes in: a `Model` or a folder. Goes out: the folder, its files with hashes, as a `Checkpoint`. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from quant.errors import ModelError
+from quant.records import Checkpoint
+
+if TYPE_CHECKING:
+    from quant.records import Model
+
+HUB = "hub:"
+PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+# Read by people, not by an engine: they change no number, so they are not part of a key.
+PROSE = (".md", ".txt", ".log")
+
+
+def locate(model: Model, relative_to: Path) -> Path:
+    """Return the local folder of `model`; a hub source is looked up in (or brought into) the hub's cache."""
+    if model.source.startswith(HUB):
+        return _snapshot(model)
+    if model.revision:
+        msg = f"model {model.id!r}: a folder ({model.source}) has no revision; remove `revision = {model.revision!r}`"
+        raise ModelError(msg)
+    return (relative_to / model.source).resolve()
+
+
+def inspect(folder: Path, *, model: str, fmt: str = "bf16") -> Checkpoint:
+    """Check that `folder` holds a complete model in safetensors and hash every file that can move a number.
+
+    Raises `ModelError` naming the file that is missing, truncated or a pickle.
+    """
+    where = f"model {model!r}" if fmt == "bf16" else f"{model} {fmt}"
+    if not folder.is_dir():
+        raise ModelError(f"{where}: no such folder: {folder}; check `source` in the matrix")
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{where}: {folder} holds no config.json, so it is not a model folder")
+    weights = _weights(folder, where)
+    for file in weights:
+        _check_safetensors(file, where)
+    files = sorted(p for p in folder.iterdir() if p.is_file() and p.suffix not in PROSE)
+    return Checkpoint(
+        model=model,
+        format=fmt,
+        path=str(folder),
+        files={p.name: sha256(p) for p in files},
+        tensor_bytes=sum(p.stat().st_size for p in weights),
+    )
+
+
+def sha256(path: Path) -> str:
+    """Hash a file; remembered for this process as long as its size and time of change stay the same."""
+    stat = path.stat()
+    return _sha256(str(path), stat.st_size, stat.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _sha256(path: str, _size: int, _mtime_ns: int) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _weights(folder: Path, where: str) -> list[Path]:
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+        if lost := [name for name in shards if not (folder / name).is_file()]:
+            raise ModelError(f"{where}: {index.name} names {lost[0]}, which is missing in {folder}")
+        return [folder / name for name in shards]
+    if found := sorted(folder.glob("*.safetensors")):
+        return found
+    pickles = sorted(p.name for p in folder.iterdir() if p.suffix in PICKLES)
+    if pickles:
+        msg = f"{where}: the weights in {folder} are pickles ({pickles[0]}), which can run code when loaded; convert: "
+        raise ModelError(
+            msg + "AutoModelForCausalLM.from_pretrained(...).save_pretrained(..., safe_serialization=True)"
+        )
+    raise ModelError(f"{where}: no *.safetensors in {folder}")
+
+
+def _check_safetensors(file: Path, where: str) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="numpy") as tensors:
+            tensors.keys()
+    except (SafetensorError, OSError) as error:
+        msg = f"{where}: {file} is truncated or not a safetensors file ({error}); fetch it again"
+        raise ModelError(msg) from error
+
+
+def _snapshot(model: Model) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    name = model.source.removeprefix(HUB)
+    try:
+        return Path(snapshot_download(name, revision=model.revision or None))
+    except (HfHubHTTPError, LocalEntryNotFoundError, ValueError, OSError) as error:
+        wanted = f"{name} at revision {model.revision or 'main'}"
+        msg = f"model {model.id!r}: {wanted} was found neither in the hub's local cache nor on the hub"
+        raise ModelError(f"{msg} ({type(error).__name__}); check `source`, `revision`, HF_HUB_OFFLINE") from error

@@ -1,0 +1,181 @@
+"""The nouns every room shares: frozen, typed, JSON on disk with a `schema` number.
+
+Comes in: nothing. Goes out: record types. Must not import torch, vllm, pytest or any other room.
+Units are in the names. Hashes are SHA-256 in hexadecimal.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+SCHEMA = 1
+
+Family = Literal["bf16", "fp8", "int8", "int4", "fp4"]
+Backend = Literal["vllm", "hf"]
+Status = Literal["PASS", "FAIL", "INCONCLUSIVE"]
+TaskType = Literal[
+    # The six task types of arXiv:2409.11055, plus the two that arXiv:2411.02355 adds, plus language modelling.
+    "commonsense",
+    "knowledge",
+    "instruction",
+    "hallucination",
+    "mathematics",
+    "dialogue",
+    "coding",
+    "long-context",
+    "language-modelling",
+]
+
+
+class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of all records."""
+
+
+class Model(Record, frozen=True, kw_only=True):
+    """A full-precision model that formats are compared against.
+
+    `source` is a folder (relative to the matrix file) or `hub:<organisation>/<name>`; `revision` belongs to the hub.
+    """
+
+    id: str
+    source: str
+    revision: str = ""
+    dtype: str = "bfloat16"
+    context_tokens: int
+    tensor_parallel: int = 1
+    engine: dict[str, Any] = {}
+
+
+class Calibration(Record, frozen=True, kw_only=True):
+    """Texts that a calibrated method sees: a JSONL file with `text`, its first `samples` lines, cut at `tokens`."""
+
+    file: str
+    samples: int
+    tokens: int
+
+
+class Format(Record, frozen=True, kw_only=True):
+    """One way to quantize: a llm-compressor recipe (modifier name -> arguments) and what serving it needs."""
+
+    id: str
+    purpose: str
+    family: Family
+    scheme: str = ""
+    algorithm: str = ""
+    recipe: dict[str, dict[str, Any]] = {}
+    calibration: Calibration | None = None
+    needs: tuple[str, ...] = ()
+
+
+class Task(Record, frozen=True, kw_only=True):
+    """An lm-eval task: `lm_eval` is its name there, `folder` holds its YAML and data ("" for lm-eval's own tasks)."""
+
+    id: str
+    type: TaskType
+    lm_eval: str
+    folder: str = ""
+    metric: str
+    filter: str = "none"
+    chance: float = 0.0
+
+
+class Suite(Record, frozen=True, kw_only=True):
+    """A declared family of cells: multiplicity is controlled over its tasks, whatever a run selects of them."""
+
+    id: str
+    models: tuple[str, ...]
+    formats: tuple[str, ...]
+    tasks: tuple[str, ...]
+
+
+class Hardware(Record, frozen=True, kw_only=True):
+    """What a machine is. `kind` is the hardware class that keys and baselines carry, e.g. `cpu-avx512`."""
+
+    kind: str
+    name: str
+    devices: int
+    capabilities: frozenset[str]
+    driver: str = ""
+
+
+class Environment(Record, frozen=True, kw_only=True):
+    """Everything about a machine that can move a number."""
+
+    hardware: Hardware
+    versions: dict[str, str]
+    commit: str = ""
+
+
+class Checkpoint(Record, frozen=True, kw_only=True):
+    """A model on disk that an engine can load: a base model or what the quantize stage wrote.
+
+    `files` maps each file that can change an output to its hash; `tensor_bytes` is the size of the weight files.
+    """
+
+    model: str
+    format: str
+    path: str
+    files: dict[str, str]
+    tensor_bytes: int
+    seconds: float = 0.0
+
+
+class Item(Record, frozen=True, kw_only=True, array_like=True):
+    """One scored document: three hashes identify what was asked, `score` lies in [0, 1]."""
+
+    doc_hash: str
+    prompt_hash: str
+    target_hash: str
+    score: float
+
+
+class Scores(Record, frozen=True, kw_only=True):
+    """One task of one checkpoint, item by item; `record` is its key in the store."""
+
+    model: str
+    format: str
+    task: str
+    metric: str
+    filter: str
+    backend: Backend
+    items: tuple[Item, ...]
+    seconds: float
+    load_seconds: float
+    started: float
+    engine: dict[str, Any] = {}
+    record: str = ""
+    schema: int = SCHEMA
+
+
+class Verdict(Record, frozen=True, kw_only=True):
+    """What one cell (or, with `task` empty, one model x format) is proven to be.
+
+    `low` and `high` are one-sided 95 % limits of recovery (fractions of the base's score; None: undefined, infinite);
+    `worse` and `better` count the items whose score moved.
+    """
+
+    model: str
+    format: str
+    task: str
+    status: Status
+    base: float
+    quantized: float
+    recovery: float | None
+    low: float | None
+    high: float | None
+    threshold: float
+    n: int
+    worse: int
+    better: int
+    p_pass: float
+    p_fail: float
+    why: str = ""
+    backend: Backend = "vllm"
+    seconds: float = 0.0
+
+    @property
+    def cell(self) -> str:
+        """The readable id that `-k` selects by."""
+        return "-".join(part for part in (self.model, self.format, self.task) if part)

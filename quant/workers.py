@@ -1,0 +1,129 @@
+"""Workers: one thread a device, each with at most one process a stage; they take jobs from one queue.
+
+Comes in: jobs. Goes out: whatever a job does with the `Ask` it is given. A worker keeps its processes for further jobs
+on a CPU (imports cost 20 s) and starts a new one for each job on a GPU (its memory is surely freed).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from quant.environment import child_environment
+from quant.errors import StageError
+from quant.stages.process import StageProcess
+from quant.store import Busy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from quant.matrix import StageRule
+    from quant.records import Record
+    from quant.stages.protocol import Message
+
+
+BUSY_SECONDS = 0.2
+
+
+class Ask(Protocol):
+    """Send a request to the job's stage, hear its messages, return its seconds; starts the process when first used."""
+
+    def __call__(self, request: Record, hear: Callable[[Message], None]) -> float:
+        """Return the seconds that the child needed."""
+        ...
+
+
+class Job(NamedTuple):
+    """Work for one stage. `run` finds out itself whether a process is needed at all, and handles its own errors."""
+
+    stage: str
+    run: Callable[[Ask], None]
+
+
+class Workers:
+    """A pool of worker threads, one for each name in `devices` ("" for a CPU core, else a CUDA device)."""
+
+    def __init__(self, devices: Sequence[str], *, kind: str, logs: Path, rules: dict[str, StageRule]) -> None:
+        self._kind, self._logs, self._rules = kind, logs, rules
+        self._jobs: list[Job] = []
+        self._live: dict[tuple[int, str], StageProcess] = {}
+        self._stages: dict[int, str] = {}
+        self._changed = threading.Condition()
+        self._closed = False
+        self.starts: Counter[str] = Counter()
+        for number, device in enumerate(devices):
+            threading.Thread(target=self._work, args=(number, device), daemon=True).start()
+
+    def submit(self, job: Job) -> None:
+        """Queue a job; it must be ready to run."""
+        with self._changed:
+            self._jobs.append(job)
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Drop what is queued and kill every process tree."""
+        with self._changed:
+            self._closed = True
+            self._jobs.clear()
+            live = list(self._live.values())
+            self._changed.notify_all()
+        for process in live:
+            process.close()
+
+    def _work(self, number: int, device: str) -> None:
+        def ask(stage: str, request: Record, hear: Callable[[Message], None]) -> float:
+            process = self._process(number, device, stage)
+            return process.ask(request, hear, self._rules[stage].timeout_seconds)
+
+        while (job := self._take(number)) is not None:
+            try:
+                job.run(partial(ask, job.stage))
+            except Busy:
+                self._put_back(job)
+            if device:
+                self._release(number, job.stage)
+
+    def _take(self, number: int) -> Job | None:
+        """Choose a job: first for a stage this worker has a process for, then for the one that fewest others serve."""
+        with self._changed:
+            self._stages.pop(number, None)
+            while not self._jobs and not self._closed:
+                self._changed.wait()
+            if self._closed:
+                return None
+            others = Counter(self._stages.values())
+            choice = min(self._jobs, key=lambda job: ((number, job.stage) not in self._live, others[job.stage]))
+            self._jobs.remove(choice)
+            self._stages[number] = choice.stage
+            return choice
+
+    def _put_back(self, job: Job) -> None:
+        """Queue a job whose entry another session is making, and wait a moment before anybody takes it again."""
+        with self._changed:
+            self._changed.wait(BUSY_SECONDS)
+            self._jobs.append(job)
+            self._changed.notify()
+
+    def _process(self, number: int, device: str, stage: str) -> StageProcess:
+        if (number, stage) in self._live and not self._live[number, stage].alive:
+            self._release(number, stage)
+        if (number, stage) not in self._live:
+            log = self._logs / f"{time.strftime('%Y%m%d-%H%M%S')}-{stage}-{os.getpid()}-{number}.log"
+            environment = child_environment(self._kind) | ({"CUDA_VISIBLE_DEVICES": device} if device else {})
+            with self._changed:
+                if self._closed:
+                    raise StageError(f"{stage}: the run was stopped")
+                self._live[number, stage] = StageProcess(stage, environment, log, self._rules[stage].python)
+                self.starts[stage] += 1
+        return self._live[number, stage]
+
+    def _release(self, number: int, stage: str) -> None:
+        with self._changed:
+            process = self._live.pop((number, stage), None)
+        if process:
+            process.close()
