@@ -1,8 +1,8 @@
 """A task's folder: its lm-eval YAML and data, checked and hashed before an engine starts.
 
 Comes in: a `Task`. Goes out: `TaskFiles`. Must not import lm_eval (seconds), torch or pytest.
-A folder holds one `<task>.yaml` and one `<split>.jsonl` for every split that the YAML names; loaders shared by
-several tasks lie beside the folders as `*.py`.
+A folder holds one `<task>.yaml` and one `<split>.jsonl` for every split that the YAML names; what several tasks share
+(a loader, an included YAML) lies beside the folders.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def inspect(task: Task, relative_to: Path) -> TaskFiles:
                 f"task {task.id!r}: {file} is missing, but {folder.name}.yaml names the split {file.stem!r}"
             )
     counts = {file.stem: _count(file, task) for file in data}
-    used = sorted([*folder.glob("*.yaml"), *folder.glob("*.py"), *folder.parent.glob("*.py"), *data])
+    shared = [file for file in folder.parent.iterdir() if file.is_file()]
+    used = sorted([*folder.glob("*.yaml"), *folder.glob("*.py"), *data, *shared])
     return TaskFiles(
         files={str(file.relative_to(folder.parent)): sha256(file) for file in used},
         items=counts[config.get("test_split") or config["validation_split"]],

@@ -1,0 +1,54 @@
+"""A small world for whole sessions: the reference model and tasks, cut down to a few items."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fixtures.options import DEFAULT_MATRIX
+from quant.environment import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+ITEMS = 60
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a matrix whose tasks hold 60 items each; the model is the reference model itself."""
+    data, made = DEFAULT_MATRIX.parent, tmp_path_factory.mktemp("world")
+    shutil.copytree(data / "tasks", made / "tasks", ignore=shutil.ignore_patterns("__pycache__", "tune.jsonl"))
+    shutil.copytree(data / "calibration", made / "calibration")
+    (made / "models").symlink_to(data / "models")
+    shutil.copyfile(DEFAULT_MATRIX, made / "matrix.toml")
+    for file in made.glob("tasks/*/test.jsonl"):
+        file.write_text("".join(file.read_text().splitlines(keepends=True)[:ITEMS]))
+    return made
+
+
+@pytest.fixture
+def session(pytester: pytest.Pytester) -> Callable[..., pytest.RunResult]:
+    """Run pytest on the accuracy tests in a process of its own, as a user would."""
+
+    def run(*options: str | Path) -> pytest.RunResult:
+        common = (f"--rootdir={ROOT}", f"-c{ROOT / 'pyproject.toml'}", "-pno:cacheprovider")
+        return pytester.runpytest_subprocess(*common, ROOT / "tests" / "accuracy", *options)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def background() -> Callable[..., subprocess.Popen[str]]:
+    """Start such a session without waiting for it."""
+
+    def start(*options: str | Path) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "pytest", "-pno:cacheprovider", "tests/accuracy", *map(str, options)]
+        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    return start

@@ -1,0 +1,84 @@
+"""Bad input ends a run with a clear error before any engine starts: no stage has written a log."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@pytest.fixture
+def copied(world: Path, tmp_path: Path) -> Path:
+    """A copy of the small world that a test may break, model included."""
+    return Path(shutil.copytree(world, tmp_path / "world"))
+
+
+def change(folder: Path, old: str, new: str) -> None:
+    text = (folder / "matrix.toml").read_text()
+    (folder / "matrix.toml").write_text(text.replace(old, new, 1))
+
+
+def unknown_key(folder: Path) -> None:
+    change(folder, "context_tokens", "context_length")
+
+
+def unknown_format(folder: Path) -> None:
+    change(folder, '"int4-w4a16"]', '"int4-w4a17"]')
+
+
+def missing_model(folder: Path) -> None:
+    change(folder, "models/ref-4m", "models/ref-5m")
+
+
+def missing_revision(folder: Path) -> None:
+    change(folder, '"models/ref-4m"', '"hub:nobody/nothing"\nrevision = "0123abc"')
+
+
+def pickled_weights(folder: Path) -> None:
+    (folder / "models" / "ref-4m" / "model.safetensors").rename(folder / "models" / "ref-4m" / "pytorch_model.bin")
+
+
+def truncated_weights(folder: Path) -> None:
+    file = folder / "models" / "ref-4m" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1000])
+
+
+def missing_data(folder: Path) -> None:
+    (folder / "tasks" / "facts" / "test.jsonl").unlink()
+
+
+def missing_calibration(folder: Path) -> None:
+    (folder / "calibration" / "world.jsonl").unlink()
+
+
+MISTAKES = {
+    unknown_key: "*matrix.toml:*[[]models.ref-4m[]] unknown key 'context_length'*did you mean 'context_tokens'*",
+    unknown_format: "*matrix.toml:*[[]suites.reference[]] no format is called 'int4-w4a17' (did you mean 'int4-w4a16'*",
+    missing_model: "*model 'ref-4m': no such folder: *ref-5m*",
+    missing_revision: "*model 'ref-4m': nobody/nothing at revision 0123abc was found neither*",
+    pickled_weights: "*the weights in *ref-4m are pickles (pytorch_model.bin)*",
+    truncated_weights: "*model.safetensors is truncated*",
+    missing_data: "*task 'facts': *test.jsonl is missing*",
+    missing_calibration: "*format 'int8-w8a8': calibration file *world.jsonl is missing*",
+}
+
+
+@pytest.mark.parametrize(("mistake", "message"), MISTAKES.items(), ids=[mistake.__name__ for mistake in MISTAKES])
+def test_a_mistake_is_named_before_an_engine_starts(
+    session: Callable[..., pytest.RunResult],
+    copied: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mistake: Callable[[Path], None],
+    message: str,
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    mistake(copied)
+    found = session("--matrix", copied / "matrix.toml", "--store", tmp_path / "store")
+    found.stderr.fnmatch_lines([f"ERROR: {message}"])
+    assert (found.ret, list(tmp_path.glob("store/logs/*"))) == (pytest.ExitCode.USAGE_ERROR, [])

@@ -1,0 +1,50 @@
+"""People select cells by readable ids, markers and options; a selection of nothing says what there is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fixtures.options import pytest_addoption
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# A format has three tasks and one average.
+SELECTIONS = {
+    "-kfp8": 4,
+    "-kint4 and arithmetic": 1,
+    "-kaverage": 3,
+    "-mint8": 4,
+    "-mint8 or fp8": 8,
+    "--formats=int4-w4a16,fp8-dynamic": 8,
+    "--suite=reference": 12,
+}
+
+
+@pytest.mark.parametrize(("option", "count"), SELECTIONS.items(), ids=SELECTIONS)
+def test_an_option_selects_cells(session: Callable[..., pytest.RunResult], option: str, count: int) -> None:
+    found = session("--collect-only", "-q", option)
+    assert len([line for line in found.outlines if "::" in line]) == count
+
+
+def test_selecting_nothing_says_what_there_is(session: Callable[..., pytest.RunResult]) -> None:
+    found = session("-k", "int5")
+    assert found.ret == pytest.ExitCode.USAGE_ERROR
+    found.stderr.fnmatch_lines(
+        ["ERROR: 'int5' selects no test; there are ref-4m-fp8-dynamic, *with the tasks arithmetic,*"]
+    )
+
+
+def test_an_unknown_format_is_answered_with_the_known_ones(session: Callable[..., pytest.RunResult]) -> None:
+    found = session("--formats", "int4")
+    assert found.ret == pytest.ExitCode.USAGE_ERROR
+    found.stderr.fnmatch_lines(["ERROR: *no format 'int4'*there are bf16, fp8-dynamic, int8-w8a8, int4-w4a16"])
+
+
+def test_the_options_are_few_and_frozen() -> None:
+    parser = pytest.Parser(_ispytest=True)
+    pytest_addoption(parser)
+    names = [option.names()[0] for option in parser.getgroup("recovery").options]
+    assert names == ["--models", "--formats", "--suite", "--matrix", "--backend", "--store", "--report"]

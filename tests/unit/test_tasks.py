@@ -1,0 +1,69 @@
+"""A task that cannot be used is refused before an engine starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fixtures.options import DEFAULT_MATRIX
+from quant import matrix, tasks
+from quant.errors import TaskError
+from quant.records import Task
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SUMS = Task(id="sums", type="mathematics", folder="sums", lm_eval="sums", metric="acc")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A task's folder with two documents."""
+    made = tmp_path / "sums"
+    made.mkdir()
+    (made / "sums.yaml").write_text("task: sums\ntest_split: test\ncustom_dataset: !function items.load\n")
+    (made / "test.jsonl").write_text('{"q": "1+1"}\n{"q": "1+2"}\n')
+    return made
+
+
+def complaint(folder: Path) -> str:
+    with pytest.raises(TaskError) as caught:
+        tasks.inspect(SUMS, folder.parent)
+    return str(caught.value).replace(str(folder), "")
+
+
+def test_documents_are_counted(folder: Path) -> None:
+    assert tasks.inspect(SUMS, folder.parent).items == 2
+
+
+def test_a_changed_document_changes_the_tasks_identity(folder: Path) -> None:
+    before = tasks.inspect(SUMS, folder.parent).files
+    (folder / "test.jsonl").write_text('{"q": "1+1"}\n{"q": "1+3"}\n')
+    assert tasks.inspect(SUMS, folder.parent).files != before
+
+
+def test_a_missing_data_file_is_named(folder: Path) -> None:
+    (folder / "test.jsonl").unlink()
+    assert complaint(folder) == "task 'sums': /test.jsonl is missing, but sums.yaml names the split 'test'"
+
+
+def test_a_document_that_comes_twice_is_named_by_line(folder: Path) -> None:
+    (folder / "test.jsonl").write_text('{"q": "1+1"}\n{"q": "1+1"}\n')
+    assert complaint(folder) == "task 'sums': /test.jsonl:2: the same item a second time; remove it"
+
+
+def test_a_line_that_is_not_json_is_named(folder: Path) -> None:
+    (folder / "test.jsonl").write_text('{"q": "1+1"}\n{"q": \n')
+    assert complaint(folder).startswith("task 'sums': /test.jsonl:2: not JSON")
+
+
+def test_a_folder_without_the_tasks_yaml_is_named(folder: Path) -> None:
+    (folder / "sums.yaml").write_text("task: products\n")
+    assert "says `task: sums`" in complaint(folder)
+
+
+@pytest.mark.parametrize("name", ["arithmetic", "facts", "retrieval"])
+def test_reference_tasks_hold_at_least_a_thousand_documents(name: str) -> None:
+    declared = matrix.load(DEFAULT_MATRIX)
+    assert tasks.inspect(declared.tasks[name], declared.folder).items >= 1000
