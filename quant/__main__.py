@@ -4,25 +4,56 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
+from quant.environment import ROOT
 from quant.errors import SuiteError
+
+GIGABYTE = 10**9
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; the exit code is 0, or the error's (2 wrong input, 4 machine or engine)."""
+    """Run one command; the exit code is 0, 1 for a store that is not sound, or the error's (2 input, 4 machine)."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except SuiteError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m quant", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     stage = commands.add_parser("stage", help="serve one stage's requests from standard input")
     stage.add_argument("name")
-    arguments = parser.parse_args(argv)
-    try:
-        from quant.stages.child import serve
+    stage.set_defaults(run=_stage)
+    cache = commands.add_parser("cache", help="list, verify or prune the store")
+    cache.add_argument("action", choices=("list", "verify", "prune"))
+    cache.add_argument("--store", type=Path, default=ROOT / ".store", help="default: .store")
+    cache.add_argument("--keep-gb", type=float, default=20.0, help="prune to this size (default: %(default)s)")
+    cache.set_defaults(run=_cache)
+    return parser
 
-        serve(arguments.name)
-    except SuiteError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+
+def _stage(arguments: argparse.Namespace) -> int:
+    from quant.stages.child import serve
+
+    serve(arguments.name)
     return 0
+
+
+def _cache(arguments: argparse.Namespace) -> int:
+    from quant import cache
+    from quant.store import Store
+
+    store = Store(arguments.store)
+    if arguments.action == "prune":
+        print(*cache.prune(store, int(arguments.keep_gb * GIGABYTE)), sep="\n")
+        return 0
+    lines = list(cache.listing(store)) if arguments.action == "list" else cache.verify(store)
+    print(*lines or ["all entries are sound"], sep="\n")
+    return 1 if arguments.action == "verify" and lines else 0
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from quant import models
 from quant.errors import StageError, SuiteError
 from quant.inputs import SEED
 from quant.records import Checkpoint, Scores
-from quant.stages.protocol import SCORES, EvaluateRequest, QuantizeRequest, TaskRequest, TaskScores
+from quant.stages.protocol import SCORES, EvaluateRequest, Message, QuantizeRequest, TaskRequest, TaskScores
 from quant.store import Busy
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from quant.inputs import Inputs
     from quant.records import Backend, Format, Model, Task
-    from quant.stages.protocol import Message
     from quant.store import Store
     from quant.workers import Ask
 
@@ -46,6 +45,11 @@ class Context(NamedTuple):
     inputs: Inputs
     store: Store
     hear: Callable[[Message], None]
+
+    def explain(self, kind: str, label: str, key: dict[str, Any]) -> None:
+        """Tell why something is computed that an earlier run has computed already."""
+        if changed := self.store.explain(kind, label, key):
+            self.hear(Message(event="progress", label=f"{label}: computed anew, since {changed}"))
 
 
 def fail(future: Future[Any], error: BaseException) -> None:
@@ -82,13 +86,18 @@ class Quantization:
             if folder := store.find("checkpoints", key):
                 return folder
             with store.workspace() as space:
+                self.context.explain("checkpoints", self._label, key)
                 self._make(space, ask)
-                return store.commit("checkpoints", key, space)
+                return store.commit("checkpoints", self._label, key, space)
+
+    @property
+    def _label(self) -> str:
+        return f"{self.model.id}-{self.format.id}"
 
     def _make(self, space: Path, ask: Ask) -> None:
         found = self.context.inputs.calibration(self.format)
         request = QuantizeRequest(
-            label=f"{self.model.id}-{self.format.id}",
+            label=self._label,
             model=self.context.inputs.base(self.model).path,
             output=str(space / "model"),
             dtype=self.model.dtype,
@@ -146,10 +155,11 @@ class Evaluation:
             begun = message.name or begun
             self.context.hear(message)
             if message.event == "result":
-                self._fulfil(
-                    message.name, self.context.store.commit("scores", self.keys[message.name], space / message.name)
-                )
+                key, payload = self.keys[message.name], space / message.name
+                self._fulfil(message.name, self.context.store.commit("scores", message.label, key, payload))
 
+        for task in self._todo():
+            self.context.explain("scores", f"{self._label}-{task.id}", self.keys[task.id])
         with self.context.store.workspace() as space:
             try:
                 ask(self._request(space), hear)
@@ -160,9 +170,9 @@ class Evaluation:
                         fail(self.wanted[task.id][1], error)
 
     def _request(self, space: Path) -> EvaluateRequest:
-        model, fmt, backend = self.side
+        model, _, backend = self.side
         return EvaluateRequest(
-            label=f"{model.id}-{fmt.id}",
+            label=self._label,
             checkpoint=self.checkpoint.path,
             output=str(space),
             backend=backend,
@@ -171,6 +181,10 @@ class Evaluation:
             engine=model.engine,
             tasks=tuple(self._task_request(task) for task in self._todo()),
         )
+
+    @property
+    def _label(self) -> str:
+        return f"{self.side.model.id}-{self.side.format.id}"
 
     def _task_request(self, task: Task) -> TaskRequest:
         include = self.context.inputs.include(task)

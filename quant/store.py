@@ -24,16 +24,18 @@ from quant.models import sha256
 from quant.records import SCHEMA, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 MANIFEST = "manifest.json"
+SHORT = 24  # characters of a value in an explanation
 
 
 class Manifest(Record, frozen=True, kw_only=True):
-    """What an entry is and how it came about; `files` maps each payload file to hash and size in bytes."""
+    """What an entry is and how it came about; `label` names it for people, `files` maps names to hash and bytes."""
 
     kind: str
+    label: str
     key: str
     inputs: dict[str, Any]
     files: dict[str, tuple[str, int]]
@@ -99,7 +101,7 @@ class Store:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def commit(self, kind: str, inputs: dict[str, Any], payload: Path) -> Path:
+    def commit(self, kind: str, label: str, inputs: dict[str, Any], payload: Path) -> Path:
         """Move a finished payload into place and write its manifest last. The caller holds the entry's lock."""
         folder = self.root / kind / key_of(inputs)
         folder.parent.mkdir(exist_ok=True)
@@ -109,6 +111,7 @@ class Store:
         files = sorted(p for p in folder.rglob("*") if p.is_file())
         manifest = Manifest(
             kind=kind,
+            label=label,
             key=folder.name,
             inputs=inputs,
             files={str(p.relative_to(folder)): (sha256(p), p.stat().st_size) for p in files},
@@ -119,11 +122,33 @@ class Store:
         unfinished.rename(folder / MANIFEST)
         return folder
 
-    def manifests(self) -> Iterable[tuple[Path, Manifest]]:
-        """Yield every complete entry."""
-        for file in sorted(self.root.glob(f"*/*/{MANIFEST}")):
-            if (manifest := read_manifest(file.parent)) is not None:
-                yield file.parent, manifest
+    def manifests(self) -> list[tuple[Path, Manifest]]:
+        """Return every complete entry, newest first."""
+        folders = [file.parent for file in self.root.glob(f"*/*/{MANIFEST}")]
+        found = [(folder, manifest) for folder in folders if (manifest := read_manifest(folder)) is not None]
+        return sorted(found, key=lambda entry: -entry[1].created)
+
+    def explain(self, kind: str, label: str, inputs: dict[str, Any]) -> str:
+        """Say what changed since the newest entry of that name, e.g. `versions.torch 2.12.0 -> 2.13.0`; "" if none."""
+        for _, manifest in self.manifests():
+            if (manifest.kind, manifest.label) == (kind, label):
+                return ", ".join(differences(manifest.inputs, inputs))
+        return ""
+
+
+def differences(old: Any, new: Any, where: str = "") -> list[str]:
+    """List what differs between two keys' inputs, by dotted name."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        names = sorted({*old, *new})
+        return [
+            line for name in names for line in differences(old.get(name), new.get(name), f"{where}.{name}".lstrip("."))
+        ]
+    return [] if old == new else [f"{where} {_short(old)} -> {_short(new)}"]
+
+
+def _short(value: Any) -> str:
+    text = "nothing" if value is None else str(value)
+    return text if len(text) <= SHORT else f"{text[:SHORT]}..."
 
 
 def read_manifest(folder: Path) -> Manifest | None:

@@ -62,7 +62,7 @@ def fingerprint(lm: Any, request: EvaluateRequest) -> dict[str, Any]:
 
 
 def _start_vllm(request: EvaluateRequest) -> Any:
-    _name_the_cpu_build()
+    name_the_cpu_build()
     from lm_eval.models.vllm_causallms import VLLM
     from vllm.platforms import current_platform
 
@@ -93,7 +93,7 @@ def _start_hf(request: EvaluateRequest) -> Any:
 
 
 @cache
-def _name_the_cpu_build() -> None:
+def name_the_cpu_build() -> None:
     """Let vLLM's CPU build be found: lm-eval asks for a distribution `vllm`, vLLM itself for `cpu` in its version."""
     version = importlib.metadata.version
     try:

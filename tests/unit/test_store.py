@@ -27,7 +27,7 @@ def store(tmp_path: Path) -> Store:
 def make(store: Store, text: str = "payload") -> Path:
     with store.locked(("scores", KEY)), store.workspace() as space:
         (space / "scores.json").write_text(text)
-        return store.commit("scores", KEY, space)
+        return store.commit("scores", "a cell", KEY, space)
 
 
 def test_a_key_does_not_depend_on_the_order_of_writing() -> None:
@@ -41,6 +41,11 @@ def test_a_key_depends_on_every_input() -> None:
 def test_what_was_committed_is_found(store: Store) -> None:
     made = make(store)
     assert store.find("scores", KEY) == made
+
+
+def test_a_miss_is_explained_by_what_changed(store: Store) -> None:
+    make(store)
+    assert store.explain("scores", "a cell", {"model": {"a": "2"}, "seed": 0}) == "model.a 1 -> 2"
 
 
 def test_an_entry_without_manifest_does_not_exist(store: Store) -> None:
