@@ -1,0 +1,207 @@
+"""Pooled recovery of one (model, format): a stratified test of the ratio of two weighted averages over tasks.
+
+In: `TaskScores` of every task of the suite. Out: `PooledResult` at a threshold R. Pure; numpy only.
+
+Formulas, for tasks t with n_t items, means p0_t (base) and p1_t (quantized) and weights w_t that sum to 1::
+
+    A0 = sum w p0;  A1 = sum w p1;  recovery = A1/A0
+    s2_t(R) = var(y1) + R^2 var(y0) - 2R cov, at least R/n_t as if one pair differed;   V(R) = sum w^2 s2_t(R)/n_t
+    z = (A1 - R*A0)/sqrt(V(R));  k = sum w^3 mu3_t/n_t^2 / V^1.5 over n_t >= 30;  z' = z + kz^2/3 + k^2z^3/27 + k/6
+
+    macro (default)     w = 1/G for each of G benchmarks, shared by items among the subtasks of one benchmark
+    item                w = n_t/N, so recovery = sum X1 / sum X0
+    average of ratios   sum w p1/p0, delta-method variance sum w^2 s2_t(r_t)/(n_t p0_t^2), r_t = p1_t/p0_t; reported
+                        only: a weak base dominates it and biases it upwards, so it never decides
+
+PASS where P(Z >= z') <= alpha, FAIL where P(Z <= z') <= alpha; the limits invert z' in R, so they agree.
+Sources: Fieller 1954, J. R. Statist. Soc. B 16, 175-185; Hall 1992, J. R. Statist. Soc. B 54, 221-228.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from quant.stats.decision import check_alpha, check_threshold, decide
+from quant.stats.moments import PairedMoments, paired_scores
+from quant.stats.strata import UNDEFINED, Estimate, Strata
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from quant.records import Status
+
+Definition = Literal["macro", "item"]
+
+MIN_PLANNED = 200  # items; a benchmark planned with fewer is shown but has weight 0
+MIN_ITEMS = 2  # a variance needs two
+
+
+@dataclass(frozen=True, eq=False)
+class TaskScores:
+    """Scores in [0, 1] of one task, shape (n,), paired by position.
+
+    `weight` is that of the task's benchmark relative to other benchmarks, the same for all its subtasks; 0 shows a task
+    without counting it. `planned_n` is the number of items decided before the run (default: the items at hand).
+    `benchmark` names what the task is a subtask of (default: itself). Raises ValueError on bad values.
+    """
+
+    name: str
+    base: ArrayLike
+    quantized: ArrayLike
+    weight: float = 1.0
+    planned_n: int | None = None
+    benchmark: str = ""
+
+    def __post_init__(self) -> None:
+        """Check the scores and the weight."""
+        try:
+            paired_scores(self.base, self.quantized)
+        except ValueError as error:
+            raise ValueError(f"task {self.name}: {error}") from error
+        if not 0 <= self.weight < math.inf:
+            raise ValueError(f"task {self.name}: weight must be a finite number >= 0; got {self.weight!r}")
+
+    @property
+    def n(self) -> int:
+        """Items at hand."""
+        return int(np.size(np.asarray(self.base)))
+
+    @property
+    def group(self) -> str:
+        """The benchmark this task counts in."""
+        return self.benchmark or self.name
+
+
+@dataclass(frozen=True)
+class PooledResult:
+    """What all tasks together prove; `base_mean` and `quantized_mean` are the weighted averages A0 and A1.
+
+    `z` is z' at the threshold. Beside the gate's own numbers stand the three ways to average (one of `macro` and
+    `item_pooled` repeats the gate's), whether the two that may gate disagree ("macro PASS, item INCONCLUSIVE", else
+    empty), and the tasks that are shown but not counted.
+    """
+
+    definition: Definition
+    n: int
+    base_mean: float | None
+    quantized_mean: float | None
+    recovery: float | None
+    low: float
+    high: float
+    z: float
+    p_pass: float
+    p_fail: float
+    verdict: Status
+    why: str = ""
+    macro: Estimate = UNDEFINED
+    item_pooled: Estimate = UNDEFINED
+    average_of_ratios: Estimate = UNDEFINED
+    disagreement: str = ""
+    not_counted: tuple[str, ...] = ()
+
+
+def pool(
+    tasks: Sequence[TaskScores], threshold: float, *, alpha: float = 0.05, definition: Definition = "macro"
+) -> PooledResult:
+    """Judge the suite against a recovery threshold; `alpha` is one-sided, for PASS and for FAIL separately.
+
+    Raises ValueError if a task appears twice, subtasks of a benchmark differ in weight, or an argument is out of range.
+    """
+    check_threshold(threshold)
+    check_alpha(alpha)
+    _check_family(tasks, definition)
+    counted = _counted(tasks)
+    not_counted = tuple(task.name for task in tasks if task not in counted)
+    why = _uninformative(counted)
+    if why:
+        return _nothing(counted, definition, why, not_counted)
+    return _judge(counted, threshold, alpha, definition, not_counted)
+
+
+def _judge(
+    counted: list[TaskScores], threshold: float, alpha: float, definition: Definition, not_counted: tuple[str, ...]
+) -> PooledResult:
+    """Test both ways to average and report the declared one as the gate."""
+    moments = [PairedMoments.from_scores(*paired_scores(task.base, task.quantized)) for task in counted]
+    strata = {way: Strata.from_moments(moments, _weights(counted, way)) for way in get_args(Definition)}
+    p_values = {way: (pooled.p_pass(threshold), pooled.p_fail(threshold)) for way, pooled in strata.items()}
+    verdicts = {way: decide(*both, alpha) for way, both in p_values.items()}
+    estimates = {way: pooled.ratio_of_averages(alpha, threshold) for way, pooled in strata.items()}
+    gate, own = strata[definition], estimates[definition]
+    return PooledResult(
+        definition,
+        sum(task.n for task in counted),
+        *gate.averages,
+        own.recovery,
+        own.low,
+        own.high,
+        gate.corrected_z(threshold),
+        *p_values[definition],
+        verdicts[definition],
+        macro=estimates["macro"],
+        item_pooled=estimates["item"],
+        average_of_ratios=strata["macro"].average_of_ratios(alpha),
+        disagreement=_disagreement(verdicts),
+        not_counted=not_counted,
+    )
+
+
+def _nothing(counted: list[TaskScores], definition: Definition, why: str, not_counted: tuple[str, ...]) -> PooledResult:
+    """Return the result of a suite that can prove nothing."""
+    n = sum(task.n for task in counted)
+    return PooledResult(
+        definition, n, None, None, None, 0.0, math.inf, 0.0, 1.0, 1.0, "INCONCLUSIVE", why, not_counted=not_counted
+    )
+
+
+def _counted(tasks: Sequence[TaskScores]) -> list[TaskScores]:
+    """Leave out tasks of weight 0 and benchmarks planned too small."""
+    planned: Counter[str] = Counter()
+    for task in tasks:
+        planned[task.group] += task.n if task.planned_n is None else task.planned_n
+    return [task for task in tasks if task.weight > 0 and planned[task.group] >= MIN_PLANNED]
+
+
+def _weights(counted: list[TaskScores], definition: Definition) -> NDArray[np.float64]:
+    """Return weights up to a factor, shape (T,)."""
+    items = np.array([task.n for task in counted], float)
+    if definition == "item":
+        return items
+    size: Counter[str] = Counter()
+    for task in counted:
+        size[task.group] += task.n
+    return items * [task.weight / size[task.group] for task in counted]
+
+
+def _uninformative(counted: list[TaskScores]) -> str:
+    """Say why these tasks can prove nothing, or nothing."""
+    if not counted:
+        return f"no task counts: weight 0 or fewer than {MIN_PLANNED} planned items"
+    short = [task.name for task in counted if task.n < MIN_ITEMS]
+    if short:
+        return f"fewer than {MIN_ITEMS} items in {', '.join(short)}"
+    return "" if any(np.any(np.asarray(task.base)) for task in counted) else "base scores zero"
+
+
+def _disagreement(verdicts: dict[str, Status]) -> str:
+    """Say so if the two ways to average come to different verdicts."""
+    return "" if len(set(verdicts.values())) == 1 else ", ".join(f"{way} {status}" for way, status in verdicts.items())
+
+
+def _check_family(tasks: Sequence[TaskScores], definition: str) -> None:
+    if definition not in get_args(Definition):
+        raise ValueError(f"definition must be one of {', '.join(get_args(Definition))}; got {definition!r}")
+    twice = [name for name, times in Counter(task.name for task in tasks).items() if times > 1]
+    if twice:
+        raise ValueError(f"each task enters a pool once; repeated: {', '.join(twice)}")
+    weights: dict[str, float] = {}
+    for task in tasks:
+        if weights.setdefault(task.group, task.weight) != task.weight:
+            raise ValueError(f"subtasks of {task.group} must share one weight; {task.name} has {task.weight!r}")
