@@ -10,6 +10,7 @@ import gc
 import json
 import time
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +69,7 @@ def _samples(lm: Any, task: TaskRequest) -> list[dict[str, Any]]:
     from lm_eval.evaluator import evaluate
     from lm_eval.tasks import TaskManager
 
+    _compile_templates_once()
     manager = TaskManager(include_path=task.include or None, include_defaults=not task.include)
     result = evaluate(lm=lm, task_dict=manager.load([task.lm_eval]), bootstrap_iters=0, log_samples=True)
     samples = [s for s in result["samples"][task.lm_eval] if s["filter"] == task.filter]
@@ -75,6 +77,14 @@ def _samples(lm: Any, task: TaskRequest) -> list[dict[str, Any]]:
         known = sorted({s["filter"] for s in result["samples"][task.lm_eval]})
         raise TaskError(f"task {task.id!r}: no filter {task.filter!r}; lm-eval's filters here: {', '.join(known)}")
     return samples
+
+
+@cache
+def _compile_templates_once() -> None:
+    """Remember compiled templates: lm-eval would compile them again for every document, a fifth of a few-shot task."""
+    from lm_eval.utils import env
+
+    env.from_string = cache(env.from_string)
 
 
 def _item(sample: dict[str, Any], task: TaskRequest) -> Item:
