@@ -85,6 +85,7 @@ class Inputs:
             **self._machine_key(),
             "checkpoint": checkpoint.files,
             "task": [task.lm_eval, task.metric, task.filter],
+            "documents": [task.items, SEED],
             "task_files": self.task_files(task).files,
             "backend": backend,
             "dtype": model.dtype,

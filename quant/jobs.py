@@ -187,8 +187,15 @@ class Evaluation:
         return f"{self.side.model.id}-{self.side.format.id}"
 
     def _task_request(self, task: Task) -> TaskRequest:
-        include = self.context.inputs.include(task)
-        return TaskRequest(id=task.id, lm_eval=task.lm_eval, include=include, metric=task.metric, filter=task.filter)
+        return TaskRequest(
+            id=task.id,
+            lm_eval=task.lm_eval,
+            include=self.context.inputs.include(task),
+            metric=task.metric,
+            filter=task.filter,
+            items=task.items,
+            seed=SEED,
+        )
 
     def _fulfil(self, name: str, folder: Path) -> None:
         task, future = self.wanted[name]

@@ -65,9 +65,15 @@ class Matrix(Record, frozen=True, kw_only=True):
         chosen = self.pick("suites", suite)
         rows = [self.pick("models", name) for name in (tuple(models) or chosen.models)]
         columns = [self.pick("formats", name) for name in (tuple(formats) or chosen.formats)]
-        for model, fmt, task in itertools.product(rows, columns, chosen.tasks):
+        for model, fmt, task in itertools.product(rows, columns, self.suite_tasks(suite)):
             if fmt.family != "bf16":
-                yield Cell(model=model, format=fmt, task=self.tasks[task])
+                yield Cell(model=model, format=fmt, task=task)
+
+    def suite_tasks(self, suite: str) -> list[Task]:
+        """Return a suite's tasks, bounded by its `items`."""
+        chosen = self.pick("suites", suite)
+        tasks = [self.tasks[name] for name in chosen.tasks]
+        return [msgspec.structs.replace(task, items=chosen.items or task.items) for task in tasks]
 
     def pick(self, section: str, name: str) -> Any:
         """Return an entry by name, or say which names there are."""

@@ -70,7 +70,10 @@ class Format(Record, frozen=True, kw_only=True):
 
 
 class Task(Record, frozen=True, kw_only=True):
-    """An lm-eval task: `lm_eval` is its name there, `folder` holds its YAML and data ("" for lm-eval's own tasks)."""
+    """An lm-eval task: `lm_eval` is its name there, `folder` holds its YAML and data ("" for lm-eval's own tasks).
+
+    `items` bounds the documents scored: a random subset, the same for every model and format; 0 takes all.
+    """
 
     id: str
     type: TaskType
@@ -79,15 +82,20 @@ class Task(Record, frozen=True, kw_only=True):
     metric: str
     filter: str = "none"
     chance: float = 0.0
+    items: int = 0
 
 
 class Suite(Record, frozen=True, kw_only=True):
-    """A declared family of cells: multiplicity is controlled over its tasks, whatever a run selects of them."""
+    """A declared family of cells: multiplicity is controlled over its tasks, whatever a run selects of them.
+
+    `items` bounds the documents of each task, as in `Task`.
+    """
 
     id: str
     models: tuple[str, ...]
     formats: tuple[str, ...]
     tasks: tuple[str, ...]
+    items: int = 0
 
 
 class Hardware(Record, frozen=True, kw_only=True):

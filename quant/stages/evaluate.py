@@ -7,6 +7,7 @@ said), a `result` message as each task is done. One engine start serves all task
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 import time
 from contextlib import contextmanager
@@ -71,12 +72,23 @@ def _samples(lm: Any, task: TaskRequest) -> list[dict[str, Any]]:
 
     _compile_templates_once()
     manager = TaskManager(include_path=task.include or None, include_defaults=not task.include)
-    result = evaluate(lm=lm, task_dict=manager.load([task.lm_eval]), bootstrap_iters=0, log_samples=True)
+    loaded = manager.load([task.lm_eval])
+    chosen = choose(len(loaded["tasks"][task.lm_eval].eval_docs), task.items, task.seed)
+    result = evaluate(lm=lm, task_dict=loaded, samples={task.lm_eval: chosen}, bootstrap_iters=0, log_samples=True)
     samples = [s for s in result["samples"][task.lm_eval] if s["filter"] == task.filter]
     if not samples:
         known = sorted({s["filter"] for s in result["samples"][task.lm_eval]})
         raise TaskError(f"task {task.id!r}: no filter {task.filter!r}; lm-eval's filters here: {', '.join(known)}")
     return samples
+
+
+def choose(count: int, items: int, seed: int) -> list[int]:
+    """Choose `items` of `count` documents at random, in ascending order; all if `items` is 0 or more than there are.
+
+    A document's place depends on the seed alone, so a smaller choice is part of a larger one.
+    """
+    order = sorted(range(count), key=lambda number: hashlib.sha256(f"{seed}:{number}".encode()).digest())
+    return sorted(order[: items or count])  # lm-eval mislabels documents of an unsorted list
 
 
 @cache

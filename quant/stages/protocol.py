@@ -28,13 +28,18 @@ class QuantizeRequest(Record, frozen=True, kw_only=True):
 
 
 class TaskRequest(Record, frozen=True, kw_only=True):
-    """One lm-eval task; `include` is the folder that holds its YAML ("" for lm-eval's own tasks)."""
+    """One lm-eval task; `include` is the folder that holds its YAML ("" for lm-eval's own tasks).
+
+    `items` documents are scored, chosen by `seed`; 0 takes all.
+    """
 
     id: str
     lm_eval: str
     include: str
     metric: str
     filter: str
+    items: int = 0
+    seed: int = 0
 
 
 class EvaluateRequest(Record, frozen=True, kw_only=True):

@@ -37,7 +37,7 @@ def model(pytestconfig: pytest.Config) -> Model:
 def judged(pipeline: Pipeline, pytestconfig: pytest.Config, model: Model) -> Callable[[Path, Format], Verdict]:
     """Gate a checkpoint that is not of the pipeline's own making, on all items of the reference suite."""
     declared = pytestconfig.stash[SETTINGS].matrix
-    tasks = [declared.tasks[name] for name in declared.suites["reference"].tasks]
+    tasks = declared.suite_tasks("reference")
 
     def judge(folder: Path, fmt: Format) -> Verdict:
         found: Future[Checkpoint] = Future()
