@@ -58,4 +58,4 @@ $(STAMP): $(PINS)
 
 # Keeps .store: its results cost hours; `python -m quant cache` prunes it.
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

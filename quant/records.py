@@ -161,7 +161,7 @@ class Verdict(Record, frozen=True, kw_only=True):
     """What one cell (or, with `task` empty, one model x format) is proven to be.
 
     `low` and `high` are one-sided 95 % limits of recovery (fractions of the base's score; None: undefined, infinite);
-    `worse` and `better` count the items whose score moved.
+    `worse` and `better` count the items whose score moved; `records` are the keys of the scores it was judged from.
     """
 
     model: str
@@ -180,6 +180,7 @@ class Verdict(Record, frozen=True, kw_only=True):
     p_pass: float
     p_fail: float
     why: str = ""
+    records: tuple[str, ...] = ()
     backend: Backend = "vllm"
     seconds: float = 0.0
 

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from quant.records import Item, Scores
+    from quant.stats.paired import PairedResult
+    from quant.stats.pooling import PooledResult
 
+Columns = tuple[list[float], list[float]]  # scores of base and quantized model, in one order
 ALPHA = 0.05  # one-sided, for PASS and for FAIL separately
 
 
@@ -30,7 +33,7 @@ class Pair(NamedTuple):
     quantized: Scores
     chance: float = 0.0
 
-    def columns(self) -> tuple[list[float], list[float]]:
+    def columns(self) -> Columns:
         """Return both models' scores in one order; `PairingError` if they are not about the same items."""
         left, right = _by_document(self.base), _by_document(self.quantized)
         where = f"{self.quantized.model}-{self.quantized.format}-{self.quantized.task}"
@@ -50,28 +53,9 @@ class Pair(NamedTuple):
 
 def judge_task(pair: Pair, threshold: float, alpha: float = ALPHA) -> Verdict:
     """Judge one cell by its own items, unadjusted (Nam & Blackwelder 2002, exact p-value of Lloyd 2008)."""
-    base, quantized = pair.columns()
-    result = paired_recovery(base, quantized, threshold, alpha=alpha, chance=pair.chance)
-    return Verdict(
-        model=pair.quantized.model,
-        format=pair.quantized.format,
-        task=pair.quantized.task,
-        status=result.verdict,
-        base=result.base_mean or 0.0,
-        quantized=result.quantized_mean or 0.0,
-        recovery=result.recovery,
-        low=_finite(result.low),
-        high=_finite(result.high),
-        threshold=threshold,
-        n=result.n,
-        worse=sum(new < old for old, new in zip(base, quantized, strict=True)),
-        better=sum(new > old for old, new in zip(base, quantized, strict=True)),
-        p_pass=result.p_pass,
-        p_fail=result.p_fail,
-        why=result.why,
-        backend=pair.quantized.backend,
-        seconds=pair.quantized.seconds,
-    )
+    columns = pair.columns()
+    result = paired_recovery(*columns, threshold, alpha=alpha, chance=pair.chance)
+    return _verdict([pair], [columns], result, threshold, task=pair.quantized.task, why=result.why)
 
 
 def judge_average(pairs: Sequence[Pair], threshold: float, alpha: float = ALPHA) -> Verdict:
@@ -79,12 +63,34 @@ def judge_average(pairs: Sequence[Pair], threshold: float, alpha: float = ALPHA)
     columns = [pair.columns() for pair in pairs]
     tasks = [TaskScores(pair.base.task, *column) for pair, column in zip(pairs, columns, strict=True)]
     result = pool(tasks, threshold, alpha=alpha)
+    return _verdict(pairs, columns, result, threshold, task="", why=result.why or result.disagreement)
+
+
+def proven_below(verdicts: Sequence[Verdict], family: int, alpha: float = ALPHA) -> list[Verdict]:
+    """Return the cells proven below their threshold with multiplicity controlled over the declared family (Holm 1979).
+
+    `family` counts the suite's tasks, whatever was selected of them: cells not run count as p = 1.
+    """
+    p_values = [verdict.p_fail for verdict in verdicts] + [1.0] * (family - len(verdicts))
+    adjusted = holm(p_values)
+    return [verdict for verdict, p in zip(verdicts, adjusted, strict=False) if p <= alpha]
+
+
+def _verdict(  # noqa: PLR0913 - one place for both kinds of verdict
+    pairs: Sequence[Pair],
+    columns: Sequence[Columns],
+    result: PairedResult | PooledResult,
+    threshold: float,
+    *,
+    task: str,
+    why: str,
+) -> Verdict:
     first = pairs[0].quantized
     flips = [(old, new) for column in columns for old, new in zip(*column, strict=True)]
     return Verdict(
         model=first.model,
         format=first.format,
-        task="",
+        task=task,
         status=result.verdict,
         base=result.base_mean or 0.0,
         quantized=result.quantized_mean or 0.0,
@@ -97,20 +103,11 @@ def judge_average(pairs: Sequence[Pair], threshold: float, alpha: float = ALPHA)
         better=sum(new > old for old, new in flips),
         p_pass=result.p_pass,
         p_fail=result.p_fail,
-        why=result.why or result.disagreement,
+        why=why,
+        records=tuple(side.record for pair in pairs for side in (pair.base, pair.quantized)),
         backend=first.backend,
         seconds=sum(pair.quantized.seconds for pair in pairs),
     )
-
-
-def proven_below(verdicts: Sequence[Verdict], family: int, alpha: float = ALPHA) -> list[Verdict]:
-    """Return the cells proven below their threshold with multiplicity controlled over the declared family (Holm 1979).
-
-    `family` counts the suite's tasks, whatever was selected of them: cells not run count as p = 1.
-    """
-    p_values = [verdict.p_fail for verdict in verdicts] + [1.0] * (family - len(verdicts))
-    adjusted = holm(p_values)
-    return [verdict for verdict, p in zip(verdicts, adjusted, strict=False) if p <= alpha]
 
 
 def _by_document(scores: Scores) -> dict[str, Item]:
