@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-ITEMS = 60
+ITEMS = 40
 
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a matrix whose tasks hold 60 items each; the model is the reference model itself."""
+    """Return a folder with a matrix of 40 items a task and 8 calibration texts; the model is the reference model."""
     data, made = DEFAULT_MATRIX.parent, tmp_path_factory.mktemp("world")
     shutil.copytree(data / "tasks", made / "tasks", ignore=shutil.ignore_patterns("__pycache__", "tune.jsonl"))
     shutil.copytree(data / "calibration", made / "calibration")
     (made / "models").symlink_to(data / "models")
-    shutil.copyfile(DEFAULT_MATRIX, made / "matrix.toml")
+    (made / "matrix.toml").write_text(DEFAULT_MATRIX.read_text().replace("samples = 128", "samples = 8"))
     for file in made.glob("tasks/*/test.jsonl"):
         file.write_text("".join(file.read_text().splitlines(keepends=True)[:ITEMS]))
     return made

@@ -36,7 +36,7 @@ def test_a_killed_engine_costs_one_task(world: Path, tmp_path: Path) -> None:
     store, machine = Store(tmp_path), current().hardware
     pipeline = Pipeline(declared, store, machine=machine, devices=[""], backend="hf", hear=kill_at_facts)
     found = pipeline.scores(Side(declared.models["ref-4m"], BASE, "hf"), declared.suite_tasks("reference"))
-    assert [outcome(future) for future in found] == [60, "killed", 60]
+    assert [outcome(future) for future in found] == [40, "killed", 40]
     pipeline.close()
 
 

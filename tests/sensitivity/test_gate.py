@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shutil
 from concurrent.futures import Future
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from msgspec import structs
@@ -18,61 +17,71 @@ from quant.matrix import BASE
 from quant.report.terminal import sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
+    from quant.matrix import Matrix
     from quant.pipeline import Pipeline
-    from quant.records import Checkpoint, Format, Model, Verdict
+    from quant.records import Checkpoint, Verdict
 
 FORMAT = "int8-w8a8"
-HARMED_LAYER = "model.layers.2.mlp.down_proj.weight_scale"
+HARMED_LAYER = "model.layers.2."
 
 
-@pytest.fixture
-def model(pytestconfig: pytest.Config) -> Model:
-    """The reference model."""
-    return pytestconfig.stash[SETTINGS].matrix.models["ref-4m"]
+class Checkpoints(NamedTuple):
+    """Two checkpoints that are not of the pipeline's own making."""
+
+    harmed: Path
+    again: Path
 
 
-@pytest.fixture
-def judged(pipeline: Pipeline, pytestconfig: pytest.Config, model: Model) -> Callable[[Path, Format], Verdict]:
-    """Gate a checkpoint that is not of the pipeline's own making, on all items of the reference suite."""
-    declared = pytestconfig.stash[SETTINGS].matrix
-    tasks = declared.suite_tasks("reference")
-
-    def judge(folder: Path, fmt: Format) -> Verdict:
-        found: Future[Checkpoint] = Future()
-        found.set_result(models.inspect(folder, model=model.id, fmt=fmt.id))
-        backend = pipeline.backend_for(fmt)
-        base = pipeline.scores(Side(model, BASE, backend), tasks)
-        other = pipeline.scores(Side(model, structs.replace(fmt, id=folder.name), backend), tasks, found)
-        pairs = [Pair(left.result(), right.result()) for left, right in zip(base, other, strict=True)]
-        return judge_average(pairs, declared.gates.get(fmt.family, 0.99))
-
-    return judge
-
-
-@pytest.mark.timeout(0)
-def test_one_layers_scales_off_by_half_fail_the_gate(
-    pipeline: Pipeline, pytestconfig: pytest.Config, model: Model, judged: Callable[..., Verdict], tmp_path: Path
-) -> None:
+@pytest.fixture(scope="module")
+def checkpoints(pipeline: Pipeline, declared: Matrix, tmp_path_factory: pytest.TempPathFactory) -> Checkpoints:
+    """Make a quantized model with one layer's scales off by half, and a copy of the base to be really served again."""
     from safetensors.torch import load_file, save_file
 
-    fmt = pytestconfig.stash[SETTINGS].matrix.formats[FORMAT]
-    good = pipeline.checkpoint(model, fmt).result()
-    harmed = Path(shutil.copytree(good.path, tmp_path / "harmed"))
-    tensors = load_file(harmed / "model.safetensors")
-    tensors[HARMED_LAYER] *= 1.5
-    save_file(tensors, harmed / "model.safetensors", metadata={"format": "pt"})
-    verdict = judged(harmed, fmt)
-    assert verdict.status == "FAIL", sentence(verdict)
+    folder, model = tmp_path_factory.mktemp("checkpoints"), declared.models["ref-4m"]
+    good = pipeline.checkpoint(model, declared.formats[FORMAT]).result()
+    made = Checkpoints(folder / "harmed", folder / "again")
+    shutil.copytree(good.path, made.harmed)
+    tensors = load_file(made.harmed / "model.safetensors")
+    for name in tensors:
+        if name.startswith(HARMED_LAYER) and name.endswith("weight_scale"):
+            tensors[name] *= 1.5
+    save_file(tensors, made.harmed / "model.safetensors", metadata={"format": "pt"})
+    shutil.copytree(pipeline.inputs.base(model).path, made.again)
+    with (made.again / "config.json").open("a") as config:
+        config.write("\n")  # another hash, so that the store does not have it
+    return made
+
+
+@pytest.fixture(scope="module")
+def declared(pytestconfig: pytest.Config) -> Matrix:
+    """Return the matrix of this run."""
+    return pytestconfig.stash[SETTINGS].matrix
+
+
+@pytest.fixture(scope="module")
+def verdicts(pipeline: Pipeline, declared: Matrix, checkpoints: Checkpoints) -> dict[str, Verdict]:
+    """Gate both on all items of the reference suite; they are served side by side."""
+    model, tasks = declared.models["ref-4m"], declared.suite_tasks("reference")
+    base = pipeline.scores(Side(model, BASE, "vllm"), tasks)
+    found = {}
+    for folder, fmt in zip(checkpoints, (declared.formats[FORMAT], BASE), strict=True):
+        made: Future[Checkpoint] = Future()
+        made.set_result(models.inspect(folder, model=model.id, fmt=folder.name))
+        found[folder.name] = pipeline.scores(Side(model, structs.replace(fmt, id=folder.name), "vllm"), tasks, made)
+    pairs = {
+        name: [Pair(left.result(), right.result()) for left, right in zip(base, scores, strict=True)]
+        for name, scores in found.items()
+    }
+    return {"harmed": judge_average(pairs["harmed"], 0.97), "again": judge_average(pairs["again"], 0.99)}
 
 
 @pytest.mark.timeout(0)
-def test_the_base_served_again_recovers_everything(
-    pipeline: Pipeline, model: Model, judged: Callable[..., Verdict], tmp_path: Path
-) -> None:
-    again = Path(shutil.copytree(pipeline.inputs.base(model).path, tmp_path / "again"))
-    config = again / "config.json"
-    config.write_text(config.read_text() + "\n")  # another hash, so that it is really served again
-    verdict = judged(again, BASE)
-    assert (verdict.status, verdict.recovery) == ("PASS", 1.0), sentence(verdict)
+def test_one_layers_scales_off_by_half_fail_the_gate(verdicts: dict[str, Verdict]) -> None:
+    assert verdicts["harmed"].status == "FAIL", sentence(verdicts["harmed"])
+
+
+@pytest.mark.timeout(0)
+def test_the_base_served_again_recovers_everything(verdicts: dict[str, Verdict]) -> None:
+    assert (verdicts["again"].status, verdicts["again"].recovery) == ("PASS", 1.0), sentence(verdicts["again"])
