@@ -2,21 +2,23 @@ r"""The library of the recovery suite: everything a script or a notebook would w
 
 Data flows one way, and each arrow is a record on disk::
 
-    matrix -> quantize -> {evaluate, generate, benchmark} -> judge -> report
-                    \______ store (cache) ______/
+    matrix -> quantize -> evaluate -> judge -> report
+                 \______ store ______/
 
-=================  =========================================================================
-room               role
-=================  =========================================================================
-`records`          the nouns every room shares
-`matrix`           TOML in, validated `Model`, `Format`, `Task`, `Suite` out
-`models`           a model folder or hub snapshot: found, checked, hashed
-`hardware`         what this machine is and can serve (capabilities by name)
-`environment`      versions that can move a number; the settings of every child process
-`store`            content-addressed results: hash keys, locks, manifest last
-`stages`           one heavy library each, one child process each
-`pipeline`         orders the stages for the selected cells and remembers through the store
-`stats`, `judge`   pure: numbers -> intervals, records -> verdicts
-`report`           verdicts -> terminal table and JSON
-=================  =========================================================================
+=====================  =====================================================================
+room                   role
+=====================  =====================================================================
+`records`, `errors`    the nouns and the one error tree that every room shares
+`matrix`               TOML in, validated models, formats, tasks, suites and gates out
+`models`, `tasks`      a model's or a task's files: found, checked, hashed
+`inputs`               both for one run, and the keys that follow from them
+`hardware`             what this machine is and can serve (capabilities by name)
+`environment`          versions that can move a number; the settings of every child process
+`store`, `cache`       content-addressed results; the command that looks after them
+`stages`               one heavy library each, in a child process
+`workers`, `jobs`      a thread a device; the two kinds of work that they take
+`pipeline`             what the selected cells need, in the order that keeps devices busy
+`stats`, `judge`       pure: numbers -> intervals, records -> verdicts
+`report`               verdicts -> terminal table and JSON
+=====================  =====================================================================
 """
