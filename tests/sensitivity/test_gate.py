@@ -64,12 +64,13 @@ def declared(pytestconfig: pytest.Config) -> Matrix:
 def verdicts(pipeline: Pipeline, declared: Matrix, checkpoints: Checkpoints) -> dict[str, Verdict]:
     """Gate both on all items of the reference suite; they are served side by side."""
     model, tasks = declared.models["ref-4m"], declared.suite_tasks("reference")
-    base = pipeline.scores(Side(model, BASE, "vllm"), tasks)
+    served = pipeline.backend_for(declared.formats[FORMAT])
+    base = pipeline.scores(Side(model, BASE, served), tasks)
     found = {}
     for folder, fmt in zip(checkpoints, (declared.formats[FORMAT], BASE), strict=True):
         made: Future[Checkpoint] = Future()
         made.set_result(models.inspect(folder, model=model.id, fmt=folder.name))
-        found[folder.name] = pipeline.scores(Side(model, structs.replace(fmt, id=folder.name), "vllm"), tasks, made)
+        found[folder.name] = pipeline.scores(Side(model, structs.replace(fmt, id=folder.name), served), tasks, made)
     pairs = {
         name: [Pair(left.result(), right.result()) for left, right in zip(base, scores, strict=True)]
         for name, scores in found.items()
