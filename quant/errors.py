@@ -36,7 +36,3 @@ class PairingError(SuiteError):
 
 class StageError(SuiteError):
     """A child process failed, timed out or died; the message names its log."""
-
-
-class CapabilityError(SuiteError):
-    """A machine cannot do what a cell needs; the cell is skipped with this reason, never judged."""

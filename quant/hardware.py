@@ -28,7 +28,6 @@ CAPABILITIES: dict[str, frozenset[str]] = {
     "sm89": frozenset({"w8a8-fp8", "w8a8-int8", "w4a16"}),
     "sm90": frozenset({"w8a8-fp8", "w8a8-int8", "w4a16"}),
 }
-KNOWN_CAPABILITIES = frozenset().union(*CAPABILITIES.values())
 
 
 @cache
