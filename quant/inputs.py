@@ -6,16 +6,17 @@ everything that can change them. Every mistake is a `UsageError`, found before a
 
 from __future__ import annotations
 
+import json
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from quant import environment, models, tasks
-from quant.errors import UsageError
+from quant.errors import ModelError, UsageError
 from quant.records import SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from quant.matrix import Cell, Matrix
     from quant.records import Backend, Calibration, Checkpoint, Format, Hardware, Model, Task
@@ -37,6 +38,7 @@ class Inputs:
         for cell in cells:
             self.base(cell.model)
             self.task_files(cell.task)
+            self.chat_template(cell.model, cell.task)
             self.calibration(cell.format)
 
     def base(self, model: Model) -> Checkpoint:
@@ -53,6 +55,15 @@ class Inputs:
             if task.id not in self._tasks:
                 self._tasks[task.id] = tasks.inspect(task, self.matrix.folder)
             return self._tasks[task.id]
+
+    def chat_template(self, model: Model, task: Task) -> None:
+        """Raise `ModelError` if a task needs a chat template that the model's tokenizer does not have."""
+        folder = Path(self.base(model).path)
+        if task.chat_template and not _has_chat_template(folder):
+            raise ModelError(
+                f"model {model.id!r}: task {task.id!r} says `chat_template = true`, but {folder} has none; add the"
+                " model's chat_template.jinja, choose its instruction-tuned version, or leave the task out"
+            )
 
     def calibration(self, fmt: Format) -> tuple[Calibration, Path] | None:
         """Return a format's calibration and its file."""
@@ -84,7 +95,7 @@ class Inputs:
         return {
             **self._machine_key(),
             "checkpoint": checkpoint.files,
-            "task": [task.lm_eval, task.metric, task.filter],
+            "task": [task.lm_eval, task.metric, task.filter, task.chat_template],
             "documents": [task.items, SEED],
             "task_files": self.task_files(task).files,
             "backend": backend,
@@ -100,3 +111,11 @@ class Inputs:
             "versions": environment.versions(),
             "settings": environment.settings(self.machine.kind),
         }
+
+
+def _has_chat_template(folder: Path) -> bool:
+    """Look where Transformers looks: in a file of its own, or in tokenizer_config.json, as older versions wrote it."""
+    if (folder / "chat_template.jinja").is_file():
+        return True
+    config = folder / "tokenizer_config.json"
+    return config.is_file() and bool(json.loads(config.read_text(encoding="utf-8")).get("chat_template"))

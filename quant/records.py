@@ -73,6 +73,8 @@ class Task(Record, frozen=True, kw_only=True):
     """An lm-eval task: `lm_eval` is its name there, `folder` holds its YAML and data ("" for lm-eval's own tasks).
 
     `items` bounds the documents scored: a random subset, the same for every model and format; 0 takes all.
+    With `chat_template`, prompts are rendered by the checkpoint's own chat template, few-shot examples as turns of
+    their own.
     """
 
     id: str
@@ -83,6 +85,7 @@ class Task(Record, frozen=True, kw_only=True):
     filter: str = "none"
     chance: float = 0.0
     items: int = 0
+    chat_template: bool = False
 
 
 class Suite(Record, frozen=True, kw_only=True):

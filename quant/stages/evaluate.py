@@ -74,7 +74,15 @@ def _samples(lm: Any, task: TaskRequest) -> list[dict[str, Any]]:
     manager = TaskManager(include_path=task.include or None, include_defaults=not task.include)
     loaded = manager.load([task.lm_eval])
     chosen = choose(len(loaded["tasks"][task.lm_eval].eval_docs), task.items, task.seed)
-    result = evaluate(lm=lm, task_dict=loaded, samples={task.lm_eval: chosen}, bootstrap_iters=0, log_samples=True)
+    result = evaluate(
+        lm=lm,
+        task_dict=loaded,
+        samples={task.lm_eval: chosen},
+        bootstrap_iters=0,
+        log_samples=True,
+        apply_chat_template=task.chat_template,
+        fewshot_as_multiturn=task.chat_template,
+    )
     samples = [s for s in result["samples"][task.lm_eval] if s["filter"] == task.filter]
     if not samples:
         known = sorted({s["filter"] for s in result["samples"][task.lm_eval]})

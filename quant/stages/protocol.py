@@ -30,7 +30,8 @@ class QuantizeRequest(Record, frozen=True, kw_only=True):
 class TaskRequest(Record, frozen=True, kw_only=True):
     """One lm-eval task; `include` is the folder that holds its YAML ("" for lm-eval's own tasks).
 
-    `items` documents are scored, chosen by `seed`; 0 takes all.
+    `items` documents are scored, chosen by `seed`; 0 takes all. With `chat_template`, prompts are rendered by the
+    checkpoint's own chat template, few-shot examples as turns of their own.
     """
 
     id: str
@@ -38,6 +39,7 @@ class TaskRequest(Record, frozen=True, kw_only=True):
     include: str
     metric: str
     filter: str
+    chat_template: bool = False
     items: int = 0
     seed: int = 0
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 
 from fixtures.options import DEFAULT_MATRIX
 from quant import matrix, tasks
 from quant.errors import TaskError
-from quant.records import Task
+from quant.records import Task, TaskType
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,7 +63,19 @@ def test_a_folder_without_the_tasks_yaml_is_named(folder: Path) -> None:
     assert "says `task: sums`" in complaint(folder)
 
 
-@pytest.mark.parametrize("name", ["arithmetic", "facts", "retrieval"])
+DECLARED = matrix.load(DEFAULT_MATRIX)
+CHANCES = {"commonsense": 0.25, "facts": 0.25, "instruction": 0.01, "grounding": 0.5, "dialogue": 0.028}
+
+
+@pytest.mark.parametrize("name", DECLARED.tasks)
 def test_reference_tasks_hold_at_least_a_thousand_documents(name: str) -> None:
-    declared = matrix.load(DEFAULT_MATRIX)
-    assert tasks.inspect(declared.tasks[name], declared.folder).items >= 1000
+    assert tasks.inspect(DECLARED.tasks[name], DECLARED.folder).items >= 1000
+
+
+@pytest.mark.parametrize("name", DECLARED.tasks)
+def test_the_chance_level_of_a_task_is_what_its_yaml_says(name: str) -> None:
+    assert tasks.inspect(DECLARED.tasks[name], DECLARED.folder).chance == CHANCES.get(name, 0.0)
+
+
+def test_the_reference_tasks_cover_every_type_once() -> None:
+    assert sorted(task.type for task in DECLARED.tasks.values()) == sorted(get_args(TaskType))
