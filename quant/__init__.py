@@ -11,6 +11,7 @@ room                   role
 `records`, `errors`    the nouns and the one error tree that every room shares
 `matrix`               TOML in, validated models, formats, tasks, suites and gates out
 `models`, `tasks`      a model's or a task's files: found, checked, hashed
+`integrity`            what is wrong with a checkpoint's files, found before an engine starts
 `inputs`               both for one run, and the keys that follow from them
 `hardware`             what this machine is and can serve (capabilities by name)
 `environment`          versions that can move a number; the settings of every child process

@@ -30,6 +30,10 @@ class TaskError(UsageError):
     """A task's definition or data cannot be used."""
 
 
+class CheckpointError(SuiteError):
+    """A checkpoint's files are not what its format or its base promise: no engine is started for it."""
+
+
 class PairingError(SuiteError):
     """Scores of base and quantized model do not describe the same items: no verdict may be computed."""
 

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 CAPABILITIES: dict[str, frozenset[str]] = {
     "cpu-generic": frozenset(),
     "cpu-avx2": frozenset({"w8a8-fp8", "w8a8-int8"}),
-    "cpu-avx512": frozenset({"w8a8-fp8", "w8a8-int8", "w4a16"}),
+    "cpu-avx512": frozenset({"w8a8-fp8", "w8a8-int8", "w4a16", "kv-fp8"}),
     "sm80": frozenset({"w8a8-int8", "w4a16"}),
-    "sm89": frozenset({"w8a8-fp8", "w8a8-int8", "w4a16"}),
-    "sm90": frozenset({"w8a8-fp8", "w8a8-int8", "w4a16"}),
+    "sm89": frozenset({"w8a8-fp8", "w8a8-int8", "w4a16", "kv-fp8"}),
+    "sm90": frozenset({"w8a8-fp8", "w8a8-int8", "w4a16", "kv-fp8"}),
 }
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from quant import models
+from quant import integrity, models
 from quant.errors import StageError, SuiteError
 from quant.inputs import SEED
 from quant.records import Checkpoint, Scores
@@ -109,6 +109,7 @@ class Quantization:
         )
         seconds = ask(request, self.context.hear)
         made = models.inspect(space / "model", model=self.model.id, fmt=self.format.id)
+        integrity.check(self.context.inputs.base(self.model), made, self.format)
         (space / CHECKPOINT).write_bytes(
             msgspec.json.encode(msgspec.structs.replace(made, path="model", seconds=seconds))
         )
@@ -132,6 +133,7 @@ class Evaluation:
         Raises `Busy` while another session evaluates one of them.
         """
         try:
+            integrity.check(self.context.inputs.base(self.side.model), self.checkpoint, self.side.format)
             with self.context.store.locked(*(("scores", key) for key in self.keys.values())):
                 for name in self.wanted:
                     if folder := self.context.store.find("scores", self.keys[name]):
@@ -193,6 +195,7 @@ class Evaluation:
             include=self.context.inputs.include(task),
             metric=task.metric,
             filter=task.filter,
+            chat_template=task.chat_template,
             items=task.items,
             seed=SEED,
         )

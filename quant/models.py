@@ -43,8 +43,8 @@ def inspect(folder: Path, *, model: str, fmt: str = "bf16") -> Checkpoint:
         raise ModelError(f"{where}: no such folder: {folder}; check `source` in the matrix")
     if not (folder / "config.json").is_file():
         raise ModelError(f"{where}: {folder} holds no config.json, so it is not a model folder")
-    weights = _weights(folder, where)
-    for file in weights:
+    tensors = weights(folder, where)
+    for file in tensors:
         _check_safetensors(file, where)
     files = sorted(p for p in folder.iterdir() if p.is_file() and p.suffix not in PROSE)
     return Checkpoint(
@@ -52,7 +52,7 @@ def inspect(folder: Path, *, model: str, fmt: str = "bf16") -> Checkpoint:
         format=fmt,
         path=str(folder),
         files={p.name: sha256(p) for p in files},
-        tensor_bytes=sum(p.stat().st_size for p in weights),
+        tensor_bytes=sum(p.stat().st_size for p in tensors),
     )
 
 
@@ -68,7 +68,8 @@ def _sha256(path: str, _size: int, _mtime_ns: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _weights(folder: Path, where: str) -> list[Path]:
+def weights(folder: Path, where: str) -> list[Path]:
+    """Return the safetensors files that an engine loads: those of the index, else all. `ModelError` if none."""
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         shards = sorted(set(json.loads(index.read_text())["weight_map"].values()))

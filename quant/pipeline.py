@@ -57,7 +57,7 @@ class Pipeline:
         self.workers = Workers(devices, kind=machine.kind, logs=store.root / "logs", rules=rules)
         self._lock = threading.RLock()
         self._checkpoints: dict[tuple[str, str], Future[Checkpoint]] = {}
-        self._scores: dict[tuple[str, str, Backend, str], Future[Scores]] = {}
+        self._scores: dict[tuple[str, str, Backend, Task], Future[Scores]] = {}
 
     def submit(self, cells: Iterable[Cell]) -> None:
         """Start whatever `cells` need and nobody has asked for yet; returns at once."""
@@ -100,7 +100,7 @@ class Pipeline:
         `made` is a checkpoint from elsewhere, to be scored in the place of the one that the format's recipe gives.
         """
         with self._lock:
-            keys = {task.id: (side.model.id, side.format.id, side.backend, task.id) for task in tasks}
+            keys = {task.id: (side.model.id, side.format.id, side.backend, task) for task in tasks}
             new = {task.id: (task, Future[Scores]()) for task in tasks if keys[task.id] not in self._scores}
             self._scores |= {keys[name]: future for name, (_, future) in new.items()}
             if new:

@@ -1,0 +1,235 @@
+"""The checkpoint gate: what is wrong with a checkpoint's files, found before an engine starts.
+
+Comes in: the base and what was made of it, as `Checkpoint`s, and the `Format`. Goes out: nothing, or a
+`CheckpointError`. Must not import torch: it reads the headers of safetensors files, their scales and zero points, so a
+small model takes milliseconds. An engine would load each of these checkpoints, and some of them without a warning.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from quant import models
+from quant.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from quant.records import Checkpoint, Format
+
+WIDE = ("BF16", "F16", "F32", "F64")  # safetensors' names of types that no quantized weight is stored in
+INTEGERS = {"I8": np.int8, "U8": np.uint8, "I16": np.int16}
+# Two-dimensional weights that are no linear layer: embeddings, and routers that newer model classes keep as parameters.
+NOT_LINEAR = re.compile(r"(^|.*\.)(\w*embed\w*|wte|wpe|gate|router)$")
+# Left behind in tokenizer.json by the last call before it was saved; every call sets them anew.
+LAST_CALL = ("padding", "truncation")
+AGAIN = "quantize again, or fetch the checkpoint again"
+
+
+class Tensor(NamedTuple):
+    """One tensor as its file's header describes it; `begin` and `end` are bytes from the start of the file."""
+
+    file: Path
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+def check(base: Checkpoint, made: Checkpoint, fmt: Format) -> None:
+    """Raise `CheckpointError` naming checkpoint, file, tensor, what was expected and what to do.
+
+    A full-precision format is only checked for its tokenizer and chat template.
+    """
+    where = f"{made.model} {made.format}"
+    _check_tokenizer(Path(base.path), Path(made.path), where)
+    _check_template(Path(base.path), Path(made.path), where)
+    if fmt.family == "bf16":
+        return
+    config = _json(Path(made.path) / "config.json").get("quantization_config")
+    if config is None:
+        raise CheckpointError(
+            f"{where}: {made.path}/config.json: expected a quantization_config, since the format is {fmt.family}, and "
+            f"found none: the recipe quantized nothing; check its `targets` and `ignore`"
+        )
+    tensors = {t.name: t for file in models.weights(Path(made.path), where) for t in headers(file)}
+    _check_linear_layers(tensors, config, where)
+    _check_cache_scales(tensors, config, where)
+    for tensor in tensors.values():
+        if tensor.name.endswith("_scale"):
+            _check_scale(tensor, where)
+        elif tensor.name.endswith(".weight_zero_point"):
+            _check_zero_point(tensor, config, where)
+
+
+def headers(file: Path) -> Iterator[Tensor]:
+    """Yield the tensors of a safetensors file: 8 bytes with the header's length, the header as JSON, then the data."""
+    with file.open("rb") as stream:
+        size = int.from_bytes(stream.read(8), "little")
+        header = json.loads(stream.read(size))
+    for name, entry in header.items():
+        if name != "__metadata__":
+            begin, end = (8 + size + offset for offset in entry["data_offsets"])
+            yield Tensor(file, name, entry["dtype"], tuple(entry["shape"]), begin, end)
+
+
+def floats(tensor: Tensor) -> NDArray[np.float32]:
+    """Read a tensor of any type that scales have, flat, as float32."""
+    with tensor.file.open("rb") as stream:
+        stream.seek(tensor.begin)
+        data = stream.read(tensor.end - tensor.begin)
+    if tensor.dtype not in _DECODERS:
+        raise CheckpointError(f"{tensor.file}: tensor {tensor.name}: a scale of type {tensor.dtype} is unknown here")
+    return _DECODERS[tensor.dtype](data)
+
+
+def _bfloat16(data: bytes) -> NDArray[np.float32]:
+    return (np.frombuffer(data, np.uint16).astype(np.uint32) << 16).view(np.float32)
+
+
+def _float8_e4m3(data: bytes) -> NDArray[np.float32]:
+    """Sign, 4 bits of exponent (bias 7), 3 of mantissa; all seven ones are NaN (arXiv:2209.05433, table 1)."""
+    bits = np.frombuffer(data, np.uint8).astype(np.int32)
+    exponent, mantissa = bits >> 3 & 15, bits & 7
+    normal = np.ldexp(1 + mantissa / 8, exponent - 7)
+    value = np.where(exponent == 0, np.ldexp(mantissa / 8, -6), normal)
+    signed = np.where(bits & 128, -value, value)
+    return np.where(bits & 127 == 127, np.nan, signed).astype(np.float32)  # noqa: PLR2004 - see above
+
+
+def _float8_e8m0(data: bytes) -> NDArray[np.float32]:
+    """Read powers of two, bias 127; 255 is NaN (OCP Microscaling Formats 1.0, section 5.4.1)."""
+    bits = np.frombuffer(data, np.uint8).astype(np.int32)
+    return np.where(bits == 255, np.nan, np.ldexp(1.0, bits - 127)).astype(np.float32)  # noqa: PLR2004 - see above
+
+
+_DECODERS: dict[str, Callable[[bytes], NDArray[np.float32]]] = {
+    "BF16": _bfloat16,
+    "F16": lambda data: np.frombuffer(data, np.float16).astype(np.float32),
+    "F32": lambda data: np.frombuffer(data, np.float32),
+    "F8_E4M3": _float8_e4m3,
+    "F8_E8M0": _float8_e8m0,
+    "U8": _float8_e8m0,  # how compressed-tensors stores MXFP4's scales
+}
+
+
+def _check_scale(tensor: Tensor, where: str) -> None:
+    values = floats(tensor)
+    wrong = ~(np.isfinite(values) & (values > 0))
+    if wrong.any():
+        place = np.unravel_index(int(np.argmax(wrong)), tensor.shape) if tensor.shape else ()
+        raise CheckpointError(
+            f"{where}: {tensor.file}: tensor {tensor.name}{[int(i) for i in place]}: expected a finite scale above 0, "
+            f"found {values[wrong][0]} ({int(wrong.sum()):,} such of {values.size:,}); {AGAIN}"
+        )
+
+
+def _check_zero_point(tensor: Tensor, config: dict[str, Any], where: str) -> None:
+    """Check zero points stored one an integer; packed ones (I32) hold no pattern that is out of range."""
+    if tensor.dtype not in INTEGERS:
+        return
+    bits = max(
+        (g["weights"]["num_bits"] for g in config.get("config_groups", {}).values() if g.get("weights")), default=8
+    )
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    with tensor.file.open("rb") as stream:
+        stream.seek(tensor.begin)
+        values = np.frombuffer(stream.read(tensor.end - tensor.begin), INTEGERS[tensor.dtype])
+    wrong = (values < low) | (values > high)
+    if wrong.any():
+        raise CheckpointError(
+            f"{where}: {tensor.file}: tensor {tensor.name}: expected zero points of {bits} bits in "
+            f"{low}..{high}, found {values[wrong][0]} ({int(wrong.sum()):,} such of {values.size:,}); {AGAIN}"
+        )
+
+
+def _check_linear_layers(tensors: dict[str, Tensor], config: dict[str, Any], where: str) -> None:
+    """Find layers that the config calls quantized and the file holds in full precision."""
+    if config.get("quant_method") != "compressed-tensors" or config.get("format") == "dense":
+        return
+    groups = [group for group in config.get("config_groups", {}).values() if group.get("weights")]
+    targets = [target for group in groups for target in group["targets"]]
+    for tensor in tensors.values():
+        module = tensor.name.removesuffix(".weight")
+        if module == tensor.name or len(tensor.shape) != 2 or tensor.dtype not in WIDE:  # noqa: PLR2004 - a matrix
+            continue
+        if _targeted(module, targets) and not _listed(module, config.get("ignore") or []):
+            raise CheckpointError(
+                f"{where}: {tensor.file}: tensor {tensor.name}: expected a quantized weight, since config.json "
+                f"targets {', '.join(targets)} and does not ignore it, found {tensor.dtype} {list(tensor.shape)}"
+                f"{'' if f'{module}.weight_scale' in tensors else ' without a scale'}; {AGAIN}"
+            )
+
+
+def _targeted(module: str, targets: list[str]) -> bool:
+    return _listed(module, targets) or ("Linear" in targets and not NOT_LINEAR.match(module))
+
+
+def _listed(module: str, patterns: list[str]) -> bool:
+    """Match names as compressed-tensors does: `re:` begins a regular expression, anything else is a whole name."""
+    return any(re.match(p[3:], module) if p.startswith("re:") else p == module for p in patterns)
+
+
+def _check_cache_scales(tensors: dict[str, Tensor], config: dict[str, Any], where: str) -> None:
+    """Expect two scales for each attention layer of a static KV cache format; vLLM takes 1.0 for those it lacks."""
+    scheme = config.get("kv_cache_scheme")
+    if not scheme or scheme.get("dynamic"):
+        return
+    layers = {name.partition(".k_proj.")[0]: t for name, t in tensors.items() if ".k_proj." in name}
+    for layer, tensor in layers.items():
+        for scale in ("k_scale", "v_scale"):
+            if f"{layer}.{scale}" not in tensors:
+                raise CheckpointError(
+                    f"{where}: {tensor.file}: tensor {layer}.{scale}: expected, since config.json has a "
+                    f"kv_cache_scheme, and missing: it would be served as 1.0; {AGAIN}"
+                )
+
+
+def _check_tokenizer(base: Path, made: Path, where: str) -> None:
+    if (base / "tokenizer.json").is_file() and (found := tokenizer(made)) != (expected := tokenizer(base)):
+        parts = ", ".join(sorted(key for key in {*found, *expected} if found.get(key) != expected.get(key)))
+        raise CheckpointError(
+            f"{where}: {made / 'tokenizer.json'}: expected the tokenizer of {base}, found "
+            f"{f'another {parts}' if found else 'none'}; copy the base's tokenizer beside the weights"
+        )
+
+
+def tokenizer(folder: Path) -> dict[str, Any]:
+    """Return what a tokenizer.json says, however it was written; {} if there is none."""
+    if not (folder / "tokenizer.json").is_file():
+        return {}
+    said = {key: value for key, value in _json(folder / "tokenizer.json").items() if key not in LAST_CALL}
+    model = dict(said.get("model") or {})
+    # Older files write a merge as "a b", newer ones as ["a", "b"].
+    model["merges"] = [m if isinstance(m, str) else " ".join(m) for m in model.get("merges") or []]
+    return said | {"model": model}
+
+
+def _check_template(base: Path, made: Path, where: str) -> None:
+    if (found := template(made)) != (expected := template(base)):
+        raise CheckpointError(
+            f"{where}: {made}: expected the chat template of {base} ({len(expected)} characters), found "
+            f"{f'another ({len(found)} characters)' if found else 'none'}; copy the base's beside the weights"
+        )
+
+
+def template(folder: Path) -> str:
+    """Return the chat template as Transformers finds it: a file of its own comes before tokenizer_config.json."""
+    if (folder / "chat_template.jinja").is_file():
+        return (folder / "chat_template.jinja").read_text(encoding="utf-8")
+    if not (folder / "tokenizer_config.json").is_file():
+        return ""
+    said = _json(folder / "tokenizer_config.json").get("chat_template") or ""
+    return said if isinstance(said, str) else json.dumps(said, sort_keys=True)
+
+
+def _json(file: Path) -> dict[str, Any]:
+    return dict(json.loads(file.read_text(encoding="utf-8")))
