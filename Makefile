@@ -1,4 +1,4 @@
-# The two doors: `make gate` judges the checkpoints, `make test` checks everything.
+# The two doors: `make gate` judges the checkpoints, `make test` checks everything but what takes an hour (`make test-slow`).
 # Paths are relative on purpose: the clone may lie under a folder with spaces in its name.
 
 PYTHON      ?= python3.11
@@ -30,7 +30,7 @@ gate: setup
 	$(PY) -m pytest tests/accuracy $(if $(SUITE),--suite $(SUITE)) $(PYTEST_ARGS)
 
 test: lint
-	$(PY) -m pytest tests $(if $(SUITE),--suite $(SUITE)) $(PYTEST_ARGS)
+	$(PY) -m pytest tests -m "not slow" $(if $(SUITE),--suite $(SUITE)) $(PYTEST_ARGS)
 
 test-slow: setup
 	$(PY) -m pytest tests -m slow $(PYTEST_ARGS)

@@ -6,6 +6,7 @@ pytest_plugins = [
     "fixtures.cells",
     "fixtures.stages",
     "fixtures.verdicts",
+    "fixtures.trials",
     "fixtures.reporting",
     "pytester",
 ]

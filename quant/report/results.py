@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from quant.records import SCHEMA, Environment, Record, Verdict
+from quant.report.sensitivity import Catch
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 class Results(Record, frozen=True, kw_only=True):
-    """One run: verdicts, the machine and versions, wall seconds, engine and quantizer starts, failures by cell."""
+    """One run: verdicts, the machine and versions, wall seconds, engine and quantizer starts, failures by cell.
+
+    `catches` is what the gates did about sabotage, in a run of the sensitivity tests.
+    """
 
     verdicts: tuple[Verdict, ...]
     environment: Environment
@@ -21,6 +25,7 @@ class Results(Record, frozen=True, kw_only=True):
     starts: dict[str, int]
     errors: dict[str, str]
     logs: str
+    catches: tuple[Catch, ...] = ()
     schema: int = SCHEMA
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from quant.records import Verdict
 
 AVERAGE = "average"
-PLAIN_WIDTH = 120  # of a log, which has no edge
+PLAIN_WIDTH = 132  # of a log, which has no edge
 STYLE = {"PASS": "green", "FAIL": "bold red", "INCONCLUSIVE": "yellow"}
 
 
@@ -53,6 +53,11 @@ def table(verdicts: Sequence[Verdict], *, width: int, colour: bool) -> str:
     grid.add_column("s", justify="right", no_wrap=True)
     for verdict in verdicts:
         grid.add_row(*_row(verdict), style="bold" if colour and not verdict.task else "")
+    return drawn(grid, width=width, colour=colour)
+
+
+def drawn(grid: Table, *, width: int, colour: bool) -> str:
+    """Draw a table; on a terminal (`colour`) it keeps to `width` columns, in a log it may be wider."""
     target = io.StringIO()
     console = Console(
         file=target,
@@ -62,7 +67,7 @@ def table(verdicts: Sequence[Verdict], *, width: int, colour: bool) -> str:
         highlight=False,
     )
     console.print(grid)
-    return target.getvalue().rstrip("\n")
+    return "\n".join(line.rstrip() for line in target.getvalue().rstrip("\n").split("\n"))
 
 
 def _row(verdict: Verdict) -> tuple[str, ...]:

@@ -21,7 +21,14 @@ IMPORTERS = {
     "lm_eval": {"quant/stages/engines.py", "quant/stages/evaluate.py"},
     "vllm": {"quant/stages/engines.py"},
 }
-SOURCES = sorted([*ROOT.glob("quant/**/*.py"), *ROOT.glob("fixtures/*.py"), ROOT / "conftest.py"])
+SOURCES = sorted(
+    [
+        *ROOT.glob("quant/**/*.py"),
+        *ROOT.glob("fixtures/*.py"),
+        *ROOT.glob("fixtures/sabotage/*.py"),
+        ROOT / "conftest.py",
+    ]
+)
 
 COLLECT = """
 import sys, pytest

@@ -93,4 +93,4 @@ def test_the_thresholds_of_the_reference_matrix_are_the_missions() -> None:
 
 def test_cells_have_readable_ids() -> None:
     cells = list(matrix.load(DEFAULT_MATRIX).cells("reference", formats=["fp8-dynamic"]))
-    assert cells[0].id == "ref-4m-fp8-dynamic-arithmetic"
+    assert cells[0].id == "ref-4m-fp8-dynamic-commonsense"
