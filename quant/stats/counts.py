@@ -1,6 +1,7 @@
 """Recovery of one cell of 0/1 items: an exact test of X1/X0 against a threshold, from four counts.
 
-In: `Counts` (n items, X0 = base right, b = right -> wrong, c = wrong -> right). Out: recovery, z, p-values, limits.
+In: `Counts` (n items, X0 = base right, b = right -> wrong, c = wrong -> right), one or many. Out: recovery, z,
+p-values, limits. The sums themselves are in `quant.stats.tables`, the search for limits in `quant.stats.inversion`.
 Only m = X0 + c (items that at least one model got right), b and c matter: an item both miss says nothing about a ratio.
 Pure; numpy and scipy.special.
 
@@ -17,22 +18,25 @@ at the restricted maximum likelihood estimate). The normal tail of z is not used
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 from scipy import special
 
-from quant.stats.decision import check_alpha, check_threshold, lower_limit, upper_limit
+from quant.stats.decision import RATIOS, check_alpha, check_threshold
+from quant.stats.inversion import Guess, lower_limits, upper_limits
 from quant.stats.moments import paired_scores
+from quant.stats.tables import Cells, tails, z_statistic
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
     Floats = NDArray[np.float64]
 
-TIE = 1e-9  # two z this close are equal: tables that tie with the observed one count as extreme
-NOTHING = 1e-300  # stands for a variance of 0, whose numerator is 0 too
-DROPPED = 1e-30  # probability of the values of b left out of an exact sum
+HALVINGS = 24  # of log(1e6): the guess is within a relative 1e-6
+STEP = 1e-4  # relative, of the difference that tells the slope of z
 
 
 @dataclass(frozen=True)
@@ -83,8 +87,8 @@ def recovery(counts: Counts) -> float | None:
 
 def constrained_z(counts: Counts, threshold: float) -> float:
     """Return the score statistic of H0: recovery = threshold; positive where the quantized model is above it."""
-    m, b, c, ratio, sign = _oriented(counts, threshold)
-    return sign * float(_z(m, np.asarray(b, float), np.asarray(c, float), ratio))
+    check_threshold(threshold)
+    return float(_z(_table([counts]), np.array([threshold]))[0])
 
 
 def p_pass(counts: Counts, threshold: float) -> float:
@@ -92,27 +96,53 @@ def p_pass(counts: Counts, threshold: float) -> float:
 
     With no flips it is threshold^X0 exactly, the rule of three (Hanley & Lippman-Hand 1983, JAMA 249, 1743-1745).
     """
-    m, b, c, ratio, sign = _oriented(counts, threshold)
-    return _tail(m, b, c, ratio, upper=sign > 0)
+    check_threshold(threshold)
+    return float(_p(_table([counts]), np.array([threshold]), upper=True)[0])
 
 
 def p_fail(counts: Counts, threshold: float) -> float:
     """P(z <= observed) at the restricted estimate under recovery = threshold: small proves recovery < threshold."""
-    m, b, c, ratio, sign = _oriented(counts, threshold)
-    return _tail(m, b, c, ratio, upper=sign < 0)
+    check_threshold(threshold)
+    return float(_p(_table([counts]), np.array([threshold]), upper=False)[0])
 
 
 def limits(counts: Counts, alpha: float = 0.05, near: float = 1.0) -> tuple[float, float]:
     """Return the lower and the upper limit of recovery, one-sided at `alpha` each, by inverting `p_pass` and `p_fail`.
 
-    `near` is the threshold a verdict was given at (see `quant.stats.decision`). (0, inf) where the base got none right.
+    `near` is the threshold a verdict was given at (`quant.stats.inversion`). (0, inf) where the base got none right.
     """
+    proof = prove([counts], [near], alpha)
+    return float(proof.low[0]), float(proof.high[0])
+
+
+class Proof(NamedTuple):
+    """What K cells prove, shape (K,) each: limits, and p-values at their thresholds."""
+
+    low: Floats
+    high: Floats
+    p_pass: Floats
+    p_fail: Floats
+
+
+def prove(counts: Sequence[Counts], thresholds: Sequence[float], alpha: float = 0.05) -> Proof:
+    """Return limits and p-values of K cells, each bit for bit as if it were alone; equal cells are computed once."""
     check_alpha(alpha)
-    check_threshold(near)
-    if counts.base_correct == 0:
-        return 0.0, np.inf
-    low = lower_limit(lambda ratio: p_pass(counts, ratio), alpha, near)
-    return low, upper_limit(lambda ratio: p_fail(counts, ratio), alpha, near)
+    for threshold in set(thresholds):
+        check_threshold(threshold)
+    given = np.column_stack([_table(counts), np.asarray(thresholds, np.float64)])
+    distinct, back = np.unique(given, axis=0, return_inverse=True)
+    table, near = distinct[:, :3], distinct[:, 3]
+    p_values = _p(table, near, upper=True), _p(table, near, upper=False)
+    proof = Proof(np.zeros(len(near)), np.full(len(near), np.inf), *p_values)
+    some = np.flatnonzero(table[:, 0] > table[:, 2])  # X0 = m - c
+    known, near, level = table[some], near[some], float(special.ndtri(alpha))
+    proof.low[some] = lower_limits(
+        lambda rows, ratio: _p(known[rows], ratio, upper=True), alpha, near, proof.p_pass[some], _guess(known, -level)
+    )
+    proof.high[some] = upper_limits(
+        lambda rows, ratio: _p(known[rows], ratio, upper=False), alpha, near, proof.p_fail[some], _guess(known, level)
+    )
+    return Proof(*(values[back.reshape(-1)] for values in proof))
 
 
 def base_above_chance(counts: Counts, chance: float, threshold: float) -> float:
@@ -125,73 +155,39 @@ def base_above_chance(counts: Counts, chance: float, threshold: float) -> float:
     return float(special.bdtrc(counts.base_correct - 1, counts.n, chance / threshold))
 
 
-def _oriented(counts: Counts, threshold: float) -> tuple[int, int, int, float, int]:
-    """Return m, b, c, R <= 1 and the sign of z, exchanging the models if R > 1: the formulas are stable for R <= 1."""
-    check_threshold(threshold)
-    if threshold > 1:
-        return counts.either_correct, counts.better, counts.worse, 1 / threshold, -1
-    return counts.either_correct, counts.worse, counts.better, threshold, 1
+def _table(counts: Sequence[Counts]) -> Floats:
+    """Return m, b and c, shape (K, 3): all that the tests use."""
+    return np.array([(k.either_correct, k.worse, k.better) for k in counts], np.float64).reshape(-1, 3)
 
 
-def _sum_and_root(m: int, b: Floats, c: Floats, ratio: float) -> tuple[Floats, Floats]:
-    """Return B and sqrt(B^2 - 4(1-R^2) b m), the root written as a sum of squares so that nothing cancels."""
-    free, gain = m * (1 - ratio**2), c * ratio**2
-    total = free + b
-    return total + gain, np.sqrt((free - b) ** 2 + gain * (2 * total + gain))
+def _oriented(table: Floats, ratio: Floats) -> tuple[Cells, NDArray[np.bool_]]:
+    """Exchange the models where R > 1, and say where: the formulas are stable for R <= 1."""
+    (m, b, c), above = table.T, ratio > 1
+    return Cells(m, np.where(above, c, b), np.where(above, b, c), np.where(above, 1 / ratio, ratio)), above
 
 
-def _flip_shares(m: int, b: int, c: int, ratio: float) -> tuple[float, float]:
-    """Return x/m and y/m, the restricted maximum likelihood probabilities of a flip for the worse and the better."""
-    total, root = _sum_and_root(m, np.asarray(b, float), np.asarray(c, float), ratio)
-    worse = min(1.0, float(total + root) / (2 * (1 + ratio) * m))
-    return worse, max(0.0, (worse - (1 - ratio)) / ratio)
+def _z(table: Floats, ratio: Floats) -> Floats:
+    cells, above = _oriented(table, ratio)
+    return np.where(above, -1.0, 1.0) * z_statistic(*cells)
 
 
-def _z(m: int, b: Floats, c: Floats, ratio: float) -> Floats:
-    """Return z, shape as b and c, from R(x+y) = (B + root)/2 - (1-R)m; 0 where nothing can vary (R = 1 and no flip)."""
-    total, root = _sum_and_root(m, b, c, ratio)
-    loss = m * (1 - ratio)
-    z: Floats = (loss - b + ratio * c) / np.sqrt(np.maximum((total + root) / 2 - loss, NOTHING))
-    return z
+def _p(table: Floats, ratio: Floats, *, upper: bool) -> Floats:
+    """Return P(z >= observed) if `upper`, else P(z <= observed); exchanging the models turns z around."""
+    cells, above = _oriented(table, ratio)
+    p = np.empty(len(ratio))
+    for exchanged in (False, True):
+        rows = np.flatnonzero(above == exchanged)
+        if len(rows):
+            p[rows] = tails(cells.take(rows), upper=upper != exchanged)
+    return p
 
 
-def _tail(m: int, b: int, c: int, ratio: float, *, upper: bool) -> float:
-    """Sum P(b', c') over the tables at least as extreme: for each b' one binomial tail of c', as z rises in c'."""
-    if m == 0:
-        return 1.0
-    worse, better = _flip_shares(m, b, c, ratio)
-    observed = float(_z(m, np.asarray(b, float), np.asarray(c, float), ratio))
-    values = _likely(m, worse)
-    first = _first_reaching(observed - TIE if upper else observed + TIE, m, values, ratio)
-    share = min(1.0, better / (1 - worse)) if worse < 1 else 0.0
-    tails = special.bdtrc(first - 1, m - values, share) if upper else _below(first, m - values, share)
-    return min(1.0, float(_binomial(values, m, worse) @ tails))
-
-
-def _below(first: Floats, n: NDArray[np.int64], share: float) -> Floats:
-    """Return P(Bin(n, share) < first), shape as n; scipy leaves the empty case, first = 0, undefined."""
-    return np.where(first > 0, special.bdtr(np.maximum(first - 1, 0), n, share), 0.0)
-
-
-def _first_reaching(bar: float, m: int, b: NDArray[np.int64], ratio: float) -> Floats:
-    """Return for each b the smallest c in 0..m-b with z >= bar, else m-b+1; bisection, shape as b."""
-    worse = b.astype(np.float64)
-    below, reached = np.full_like(worse, -1.0), m + 1.0 - worse
-    while (reached - below).max() > 1:
-        middle = np.maximum(np.floor((below + reached) / 2), 0.0)
-        high = _z(m, worse, middle, ratio) >= bar
-        below, reached = np.where(high, below, middle), np.where(high, middle, reached)
-    return reached
-
-
-def _likely(m: int, share: float) -> NDArray[np.int64]:
-    """Return the values of Bin(m, share) that carry all but `DROPPED` of its probability (Bernstein's inequality)."""
-    odds = np.log(2 / DROPPED)
-    reach = odds / 3 + np.sqrt(odds**2 / 9 + 2 * odds * m * share * (1 - share))
-    return np.arange(max(0, int(m * share - reach)), min(m, int(m * share + reach) + 1) + 1)
-
-
-def _binomial(k: NDArray[np.int64], n: int, share: float) -> Floats:
-    """Return P(Bin(n, share) = k), shape as k; scipy.stats has it too but takes a second to import."""
-    ways = special.gammaln(n + 1) - special.gammaln(k + 1) - special.gammaln(n - k + 1)
-    return np.exp(ways + special.xlogy(k, share) + special.xlog1py(n - k, -share))
+def _guess(table: Floats, level: float) -> Guess:
+    """Return where z falls through `level`, and its slope there: the limit if z were normal (Fieller's)."""
+    low, high = np.full(len(table), RATIOS[0]), np.full(len(table), RATIOS[1])
+    for _ in range(HALVINGS):
+        middle = np.sqrt(low * high)
+        above = _z(table, middle) >= level
+        low, high = np.where(above, middle, low), np.where(above, high, middle)
+    slope = (_z(table, low * (1 - STEP)) - _z(table, low * (1 + STEP))) / (2 * STEP * low)
+    return Guess(low, slope)

@@ -20,11 +20,14 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from scipy import special
 
-from quant.stats.decision import check_alpha, check_threshold, lower_limit, upper_limit
+from quant.stats.decision import check_alpha, check_threshold
+from quant.stats.inversion import lower_limits, upper_limits
 from quant.stats.moments import PairedMoments, paired_scores, remove_skewness
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from collections.abc import Callable
+
+    from numpy.typing import ArrayLike, NDArray
 
 MIN_ITEMS = 10
 MIN_CHANGED = 30
@@ -84,7 +87,7 @@ def metric_limits(base: ArrayLike, quantized: ArrayLike, alpha: float = 0.05, ne
     test = MetricTest.from_scores(base, quantized)
     if not np.any(base):
         return 0.0, np.inf
-    return lower_limit(test.p_pass, alpha, near), upper_limit(test.p_fail, alpha, near)
+    return _limit(lower_limits, test.p_pass, alpha, near), _limit(upper_limits, test.p_fail, alpha, near)
 
 
 def mean_above_chance(base: ArrayLike, chance: float, threshold: float) -> float:
@@ -97,6 +100,12 @@ def mean_above_chance(base: ArrayLike, chance: float, threshold: float) -> float
     return MetricTest.from_scores(np.ones(np.shape(base)), base).p_pass(chance / threshold)
 
 
+def _limit(invert: Callable[..., NDArray[np.float64]], p: Callable[[float], float], alpha: float, near: float) -> float:
+    """Search the limit of one cell."""
+    found = invert(lambda _, ratio: np.array([p(float(ratio[0]))]), alpha, np.array([near]), np.array([p(near)]))
+    return float(found[0])
+
+
 def _t(moments: PairedMoments, threshold: float, *, skewed: bool) -> float:
     """Return sqrt(n) mean/sd of u, transformed if `skewed`; infinite with the mean's sign where all u are equal."""
     mean, variance = moments.mean(threshold), moments.variance(threshold)
@@ -105,4 +114,5 @@ def _t(moments: PairedMoments, threshold: float, *, skewed: bool) -> float:
     t = mean * math.sqrt(moments.n / variance)
     if not skewed:
         return t
-    return remove_skewness(t, moments.third_moment(threshold) / variance**1.5 / math.sqrt(moments.n))
+    skewness = moments.third_moment(threshold) / math.sqrt(variance) ** 3 / math.sqrt(moments.n)
+    return remove_skewness(t, skewness)

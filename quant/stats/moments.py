@@ -8,12 +8,14 @@ Pure; numpy only. Unitless throughout: scores are fractions in [0, 1].
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
+
+Number = TypeVar("Number", float, "NDArray[np.float64]")
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,22 @@ class PairedMoments:
         second, third = (tuple(float(power.sum()) for power in powers) for powers in (squares, cubes))
         return cls(len(base), mean0, mean1, second, third)
 
+    @classmethod
+    def from_counts(cls, n: int, base_correct: int, worse: int, better: int) -> Self:
+        """Sum the powers of n >= 1 pairs of 0/1 scores by their counts; O(1)."""
+        mean0, mean1 = base_correct / n, (base_correct - worse + better) / n
+        second, third = [0.0] * 3, [0.0] * 4
+        groups = ((base_correct - worse, 1, 1), (worse, 1, 0), (better, 0, 1), (n - base_correct - better, 0, 0))
+        for count, y0, y1 in groups:
+            d0, d1 = y0 - mean0, y1 - mean1
+            for total, powers in (
+                (second, (d1 * d1, -2 * d0 * d1, d0 * d0)),
+                (third, (d1 * d1 * d1, -3 * d0 * d1 * d1, 3 * d0 * d0 * d1, -d0 * d0 * d0)),
+            ):
+                for power, value in enumerate(powers):
+                    total[power] += count * value
+        return cls(n, mean0, mean1, tuple(second), tuple(third))
+
     def mean(self, ratio: float) -> float:
         """Return the mean of u, which is 0 where the recovery is exactly `ratio`."""
         return self.quantized - ratio * self.base
@@ -52,13 +70,13 @@ class PairedMoments:
         return (constant + ratio * (linear + ratio * (quadratic + ratio * cubic))) / self.n
 
 
-def remove_skewness(t: float, k: float) -> float:
+def remove_skewness(t: Number, k: Number) -> Number:
     """Transform a standardised mean so that its skewness vanishes: t + k t^2/3 + k^2 t^3/27 + k/6.
 
     `k` is the skewness of the mean, third moment / (sd^3 sqrt(n)). The cubic is monotone, with slope (1 + k t/3)^2.
     Source: Hall 1992, On the removal of skewness by transformation, J. R. Statist. Soc. B 54, 221-228.
     """
-    return t + k * t**2 / 3 + k**2 * t**3 / 27 + k / 6
+    return t + k * (t * t) / 3 + (k * k) * (t * t * t) / 27 + k / 6
 
 
 def paired_scores(base: ArrayLike, quantized: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

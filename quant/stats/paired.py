@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from quant.stats.counts import (
     Counts,
     base_above_chance,
@@ -18,6 +20,7 @@ from quant.stats.counts import (
     limits,
     p_fail,
     p_pass,
+    prove,
     recovery,
 )
 from quant.stats.decision import check_alpha, check_threshold, decide
@@ -25,7 +28,8 @@ from quant.stats.metric import MIN_ITEMS, mean_above_chance, metric_limits, metr
 from quant.stats.moments import paired_scores
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Sequence
+
     from numpy.typing import ArrayLike, NDArray
 
     from quant.records import Status
@@ -35,6 +39,7 @@ __all__ = [
     "PairedResult",
     "base_above_chance",
     "constrained_z",
+    "counts_recoveries",
     "counts_recovery",
     "limits",
     "mean_above_chance",
@@ -83,22 +88,35 @@ def paired_recovery(
 
 def counts_recovery(counts: Counts, threshold: float, *, alpha: float = 0.05, chance: float = 0.0) -> PairedResult:
     """Judge one cell of 0/1 items by its counts; arguments and errors as `paired_recovery`."""
-    _check(threshold, alpha, chance)
-    n = counts.n
-    why = ""
-    if n == 0:
-        why = "no items"
-    elif counts.base_correct == 0:
-        why = "base scores zero"
-    elif chance > 0:
-        why = _at_chance(base_above_chance(counts, chance, threshold), alpha)
-    return _result(
-        n,
-        (counts.base_correct / n, counts.quantized_correct / n) if n else None,
-        (*limits(counts, alpha, threshold), p_pass(counts, threshold), p_fail(counts, threshold)),
-        alpha,
-        why,
-    )
+    return counts_recoveries([counts], [threshold], alpha=alpha, chances=[chance])[0]
+
+
+def counts_recoveries(
+    counts: Sequence[Counts], thresholds: Sequence[float], *, alpha: float = 0.05, chances: Sequence[float]
+) -> list[PairedResult]:
+    """Judge many cells at once, each bit for bit as `counts_recovery` does alone; 100,000 take about 20 s."""
+    for threshold, chance in set(zip(thresholds, chances, strict=True)):
+        _check(threshold, alpha, chance)
+    proofs = np.column_stack(prove(counts, thresholds, alpha)).tolist()
+    return [
+        _result(
+            cell.n,
+            (cell.base_correct / cell.n, cell.quantized_correct / cell.n) if cell.n else None,
+            proof,
+            alpha,
+            _why(cell, chance, threshold, alpha),
+        )
+        for cell, threshold, chance, proof in zip(counts, thresholds, chances, proofs, strict=True)
+    ]
+
+
+def _why(counts: Counts, chance: float, threshold: float, alpha: float) -> str:
+    """Say why these counts can prove no PASS, or nothing."""
+    if counts.n == 0:
+        return "no items"
+    if counts.base_correct == 0:
+        return "base scores zero"
+    return _at_chance(base_above_chance(counts, chance, threshold), alpha) if chance > 0 else ""
 
 
 def _metric_recovery(
@@ -116,14 +134,15 @@ def _metric_recovery(
     return _result(n, means, (*bounds, *p_values), alpha, why)
 
 
-def _result(
-    n: int, means: tuple[float, float] | None, proof: tuple[float, float, float, float], alpha: float, why: str
-) -> PairedResult:
+def _result(n: int, means: tuple[float, float] | None, proof: Sequence[float], alpha: float, why: str) -> PairedResult:
     """Put the verdict on the proof (low, high, p_pass, p_fail); a FAIL needs no excuse, so it drops `why`."""
     base, quantized = means or (None, None)
     ratio = quantized / base if base and quantized is not None else None
-    verdict = decide(*proof[2:], alpha, informative=not why)
-    return PairedResult(n, base, quantized, ratio, *proof, verdict, why if verdict != "FAIL" else "")
+    low, high, p_passed, p_failed = proof
+    verdict = decide(p_passed, p_failed, alpha, informative=not why)
+    return PairedResult(
+        n, base, quantized, ratio, low, high, p_passed, p_failed, verdict, why if verdict != "FAIL" else ""
+    )
 
 
 def _is_binary(scores: NDArray[np.float64]) -> bool:

@@ -1,6 +1,6 @@
 """Pooled recovery of one (model, format): a stratified test of the ratio of two weighted averages over tasks.
 
-In: `TaskScores` of every task of the suite. Out: `PooledResult` at a threshold R. Pure; numpy only.
+In: `TaskScores` or `TaskCounts` of every task of the suite. Out: `PooledResult` at a threshold R. Pure; numpy only.
 
 Formulas, for tasks t with n_t items, means p0_t (base) and p1_t (quantized) and weights w_t that sum to 1::
 
@@ -21,62 +21,28 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
 from quant.stats.decision import check_alpha, check_threshold, decide
-from quant.stats.moments import PairedMoments, paired_scores
 from quant.stats.strata import UNDEFINED, Estimate, Strata
+from quant.stats.tasks import PoolTask, TaskCounts, TaskScores
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
     from quant.records import Status
+
+__all__ = ["Definition", "PooledResult", "TaskCounts", "TaskScores", "pool", "pools"]
 
 Definition = Literal["macro", "item"]
 
 MIN_PLANNED = 200  # items; a benchmark planned with fewer is shown but has weight 0
 MIN_ITEMS = 2  # a variance needs two
-
-
-@dataclass(frozen=True, eq=False)
-class TaskScores:
-    """Scores in [0, 1] of one task, shape (n,), paired by position.
-
-    `weight` is that of the task's benchmark relative to other benchmarks, the same for all its subtasks; 0 shows a task
-    without counting it. `planned_n` is the number of items decided before the run (default: the items at hand).
-    `benchmark` names what the task is a subtask of (default: itself). Raises ValueError on bad values.
-    """
-
-    name: str
-    base: ArrayLike
-    quantized: ArrayLike
-    weight: float = 1.0
-    planned_n: int | None = None
-    benchmark: str = ""
-
-    def __post_init__(self) -> None:
-        """Check the scores and the weight."""
-        try:
-            paired_scores(self.base, self.quantized)
-        except ValueError as error:
-            raise ValueError(f"task {self.name}: {error}") from error
-        if not 0 <= self.weight < math.inf:
-            raise ValueError(f"task {self.name}: weight must be a finite number >= 0; got {self.weight!r}")
-
-    @property
-    def n(self) -> int:
-        """Items at hand."""
-        return int(np.size(np.asarray(self.base)))
-
-    @property
-    def group(self) -> str:
-        """The benchmark this task counts in."""
-        return self.benchmark or self.name
 
 
 @dataclass(frozen=True)
@@ -114,54 +80,73 @@ def pool(
 
     Raises ValueError if a task appears twice, subtasks of a benchmark differ in weight, or an argument is out of range.
     """
-    check_threshold(threshold)
+    return pools([tasks], [threshold], alpha=alpha, definition=definition)[0]
+
+
+def pools(
+    suites: Sequence[Sequence[PoolTask]],
+    thresholds: Sequence[float],
+    *,
+    alpha: float = 0.05,
+    definition: Definition = "macro",
+) -> list[PooledResult]:
+    """Judge many suites at once, each bit for bit as `pool` does alone; arguments and errors as there."""
     check_alpha(alpha)
-    _check_family(tasks, definition)
-    counted = _counted(tasks)
-    not_counted = tuple(task.name for task in tasks if task not in counted)
-    why = _uninformative(counted)
-    if why:
-        return _nothing(counted, definition, why, not_counted)
-    return _judge(counted, threshold, alpha, definition, not_counted)
+    for tasks, threshold in zip(suites, thresholds, strict=True):
+        check_threshold(threshold)
+        _check_family(tasks, definition)
+    counted = [_counted(tasks) for tasks in suites]
+    reasons = [_uninformative(tasks) for tasks in counted]
+    chosen = [suite for suite, why in enumerate(reasons) if not why]
+    judged = _judge([counted[i] for i in chosen], [thresholds[i] for i in chosen], alpha, definition)
+    results = [
+        _nothing(tasks, definition, why) if why else next(judged) for tasks, why in zip(counted, reasons, strict=True)
+    ]
+    left_out = map(_left_out, suites, counted)
+    return [replace(result, not_counted=names) for result, names in zip(results, left_out, strict=True)]
 
 
 def _judge(
-    counted: list[TaskScores], threshold: float, alpha: float, definition: Definition, not_counted: tuple[str, ...]
-) -> PooledResult:
+    suites: Sequence[list[PoolTask]], thresholds: Sequence[float], alpha: float, definition: Definition
+) -> Iterator[PooledResult]:
     """Test both ways to average and report the declared one as the gate."""
-    moments = [PairedMoments.from_scores(*paired_scores(task.base, task.quantized)) for task in counted]
-    strata = {way: Strata.from_moments(moments, _weights(counted, way)) for way in get_args(Definition)}
-    p_values = {way: (pooled.p_pass(threshold), pooled.p_fail(threshold)) for way, pooled in strata.items()}
-    verdicts = {way: decide(*both, alpha) for way, both in p_values.items()}
-    estimates = {way: pooled.ratio_of_averages(alpha, threshold) for way, pooled in strata.items()}
-    gate, own = strata[definition], estimates[definition]
-    return PooledResult(
-        definition,
-        sum(task.n for task in counted),
-        *gate.averages,
-        own.recovery,
-        own.low,
-        own.high,
-        gate.corrected_z(threshold),
-        *p_values[definition],
-        verdicts[definition],
-        macro=estimates["macro"],
-        item_pooled=estimates["item"],
-        average_of_ratios=strata["macro"].average_of_ratios(alpha),
-        disagreement=_disagreement(verdicts),
-        not_counted=not_counted,
-    )
+    if not suites:
+        return
+    moments = [task.moments() for tasks in suites for task in tasks]
+    suite = np.repeat(np.arange(len(suites)), [len(tasks) for tasks in suites])
+    weights = {way: np.concatenate([_weights(tasks, way) for tasks in suites]) for way in get_args(Definition)}
+    strata = {way: Strata.from_moments(moments, weights[way], suite) for way in weights}
+    tests = {way: pooled.test(np.asarray(thresholds, np.float64), alpha) for way, pooled in strata.items()}
+    ratios, gate = strata["macro"].averages_of_ratios(alpha), tests[definition]
+    for i, tasks in enumerate(suites):
+        verdicts = {way: decide(float(test.p_pass[i]), float(test.p_fail[i]), alpha) for way, test in tests.items()}
+        own = gate.estimate(i)
+        yield PooledResult(
+            definition,
+            sum(task.n for task in tasks),
+            float(gate.base[i]),
+            float(gate.quantized[i]),
+            own.recovery,
+            own.low,
+            own.high,
+            float(gate.z[i]),
+            float(gate.p_pass[i]),
+            float(gate.p_fail[i]),
+            verdicts[definition],
+            macro=tests["macro"].estimate(i),
+            item_pooled=tests["item"].estimate(i),
+            average_of_ratios=ratios[i],
+            disagreement=_disagreement(verdicts),
+        )
 
 
-def _nothing(counted: list[TaskScores], definition: Definition, why: str, not_counted: tuple[str, ...]) -> PooledResult:
+def _nothing(counted: list[PoolTask], definition: Definition, why: str) -> PooledResult:
     """Return the result of a suite that can prove nothing."""
     n = sum(task.n for task in counted)
-    return PooledResult(
-        definition, n, None, None, None, 0.0, math.inf, 0.0, 1.0, 1.0, "INCONCLUSIVE", why, not_counted=not_counted
-    )
+    return PooledResult(definition, n, None, None, None, 0.0, math.inf, 0.0, 1.0, 1.0, "INCONCLUSIVE", why)
 
 
-def _counted(tasks: Sequence[TaskScores]) -> list[TaskScores]:
+def _counted(tasks: Sequence[PoolTask]) -> list[PoolTask]:
     """Leave out tasks of weight 0 and benchmarks planned too small."""
     planned: Counter[str] = Counter()
     for task in tasks:
@@ -169,7 +154,13 @@ def _counted(tasks: Sequence[TaskScores]) -> list[TaskScores]:
     return [task for task in tasks if task.weight > 0 and planned[task.group] >= MIN_PLANNED]
 
 
-def _weights(counted: list[TaskScores], definition: Definition) -> NDArray[np.float64]:
+def _left_out(tasks: Sequence[PoolTask], counted: list[PoolTask]) -> tuple[str, ...]:
+    """Name the tasks that do not count."""
+    kept = {task.name for task in counted}
+    return tuple(task.name for task in tasks if task.name not in kept)
+
+
+def _weights(counted: list[PoolTask], definition: Definition) -> NDArray[np.float64]:
     """Return weights up to a factor, shape (T,)."""
     items = np.array([task.n for task in counted], float)
     if definition == "item":
@@ -180,14 +171,14 @@ def _weights(counted: list[TaskScores], definition: Definition) -> NDArray[np.fl
     return items * [task.weight / size[task.group] for task in counted]
 
 
-def _uninformative(counted: list[TaskScores]) -> str:
+def _uninformative(counted: list[PoolTask]) -> str:
     """Say why these tasks can prove nothing, or nothing."""
     if not counted:
         return f"no task counts: weight 0 or fewer than {MIN_PLANNED} planned items"
     short = [task.name for task in counted if task.n < MIN_ITEMS]
     if short:
         return f"fewer than {MIN_ITEMS} items in {', '.join(short)}"
-    return "" if any(np.any(np.asarray(task.base)) for task in counted) else "base scores zero"
+    return "" if any(task.solved for task in counted) else "base scores zero"
 
 
 def _disagreement(verdicts: dict[str, Status]) -> str:
@@ -195,7 +186,7 @@ def _disagreement(verdicts: dict[str, Status]) -> str:
     return "" if len(set(verdicts.values())) == 1 else ", ".join(f"{way} {status}" for way, status in verdicts.items())
 
 
-def _check_family(tasks: Sequence[TaskScores], definition: str) -> None:
+def _check_family(tasks: Sequence[PoolTask], definition: str) -> None:
     if definition not in get_args(Definition):
         raise ValueError(f"definition must be one of {', '.join(get_args(Definition))}; got {definition!r}")
     twice = [name for name, times in Counter(task.name for task in tasks).items() if times > 1]

@@ -1,25 +1,28 @@
-"""A weighted average over tasks as a stratified sample: its z statistic for any recovery, without the items.
+"""Weighted averages over the tasks of one or many suites as stratified samples: z' for any recovery, from moments.
 
-In: `PairedMoments` of T tasks and T weights. Out: z'(R), p-values, limits (formulas: `quant.stats.pooling`).
-Pure; numpy and scipy.special.
+In: moments and weights of T tasks, and the suite that each task belongs to. Out: z'(R), p-values, limits, shape (S,)
+for S suites (formulas: `quant.stats.pooling`). A suite's numbers do not depend on the suites beside it: sums over its
+tasks run in their own order (`bincount`). Pure; numpy and scipy.special.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 from scipy import special
 
-from quant.stats.decision import lower_limit, upper_limit
+from quant.stats.inversion import lower_limits, upper_limits
 from quant.stats.moments import PairedMoments, remove_skewness
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
 
 MIN_SKEWED = 30  # items; the skewness of fewer is noise
 
@@ -36,75 +39,127 @@ class Estimate:
 UNDEFINED = Estimate()
 
 
+class SuiteTest(NamedTuple):
+    """What each of S suites proves, shape (S,): averages A0 and A1, limits, and z' and p-values at its threshold."""
+
+    base: Floats
+    quantized: Floats
+    low: Floats
+    high: Floats
+    z: Floats
+    p_pass: Floats
+    p_fail: Floats
+
+    def estimate(self, suite: int) -> Estimate:
+        """Return A1/A0 of one suite with its limits; needs A0 > 0."""
+        return Estimate(
+            float(self.quantized[suite] / self.base[suite]), float(self.low[suite]), float(self.high[suite])
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class Strata:
-    """Sufficient statistics of T tasks, shape (T,) or (T, powers of R), with weights that sum to 1; every n >= 2."""
+    """Sufficient statistics of T tasks, shape (T,) or (T, powers of R); weights sum to 1 in a suite; every n >= 2."""
 
-    weight: NDArray[np.float64]
-    n: NDArray[np.float64]
-    base: NDArray[np.float64]
-    quantized: NDArray[np.float64]
-    second: NDArray[np.float64]
-    third: NDArray[np.float64]
+    weight: Floats
+    n: Floats
+    base: Floats
+    quantized: Floats
+    second: Floats
+    third: Floats
+    suite: NDArray[np.intp]
+    suites: int
 
     @classmethod
-    def from_moments(cls, moments: Sequence[PairedMoments], weights: NDArray[np.float64]) -> Self:
-        """Stack the moments of T >= 1 tasks; weights are scaled to sum 1."""
+    def from_moments(
+        cls, moments: Sequence[PairedMoments], weights: Floats, suite: NDArray[np.intp] | None = None
+    ) -> Self:
+        """Stack the moments of T >= 1 tasks; weights are scaled to sum 1 in a suite (default: one suite)."""
+        suite = np.zeros(len(moments), np.intp) if suite is None else suite
         return cls(
-            weights / weights.sum(),
+            weights / np.bincount(suite, weights)[suite],
             np.array([task.n for task in moments], np.float64),
             np.array([task.base for task in moments]),
             np.array([task.quantized for task in moments]),
             np.array([task.second for task in moments]),
             np.array([task.third for task in moments]),
+            suite,
+            int(suite.max()) + 1,
         )
 
-    @property
-    def averages(self) -> tuple[float, float]:
-        """A0 and A1."""
-        return float(self.weight @ self.base), float(self.weight @ self.quantized)
+    def take(self, suites: NDArray[np.intp]) -> Strata:
+        """Return some of the suites, in rising order, numbered anew."""
+        new = np.full(self.suites, -1, np.intp)
+        new[suites] = np.arange(len(suites))
+        kept = new[self.suite] >= 0
+        return Strata(
+            self.weight[kept],
+            self.n[kept],
+            self.base[kept],
+            self.quantized[kept],
+            self.second[kept],
+            self.third[kept],
+            new[self.suite[kept]],
+            len(suites),
+        )
 
-    def z(self, ratio: float) -> float:
+    def test(self, thresholds: Floats, alpha: float) -> SuiteTest:
+        """Test every suite at its threshold, with Fieller limits, one-sided at `alpha` each."""
+        z, p_values = self.corrected_z(thresholds), (self.p_pass(thresholds), self.p_fail(thresholds))
+        low = lower_limits(lambda rows, ratio: self.take(rows).p_pass(ratio), alpha, thresholds, p_values[0])
+        high = upper_limits(lambda rows, ratio: self.take(rows).p_fail(ratio), alpha, thresholds, p_values[1])
+        return SuiteTest(self._sum(self.base), self._sum(self.quantized), low, high, z, *p_values)
+
+    def z(self, ratio: Floats | float) -> Floats:
         """Return the plain statistic of H0: A1 = R*A0, before its skewness is removed."""
-        base, quantized = self.averages
-        return (quantized - ratio * base) / math.sqrt(self._variance(ratio))
+        difference = self._sum(self.quantized) - ratio * self._sum(self.base)
+        plain: Floats = difference / np.sqrt(self._variance(ratio))
+        return plain
 
-    def corrected_z(self, ratio: float) -> float:
+    def corrected_z(self, ratio: Floats | float) -> Floats:
         """Return z'(R)."""
-        mu3 = np.where(self.n >= MIN_SKEWED, self.third @ ratio ** np.arange(4) / self.n, 0.0)
-        third = float(self.weight**3 @ (mu3 / self.n**2))
-        return remove_skewness(self.z(ratio), third / self._variance(ratio) ** 1.5)
+        r, (constant, linear, quadratic, cubic) = self._by_task(ratio), self.third.T
+        mu3 = np.where(self.n >= MIN_SKEWED, (constant + r * (linear + r * (quadratic + r * cubic))) / self.n, 0.0)
+        w_n, variance = self.weight / self.n, self._variance(ratio)
+        return remove_skewness(self.z(ratio), self._sum(w_n * w_n * mu3) / (variance * np.sqrt(variance)))
 
-    def p_pass(self, ratio: float) -> float:
+    def p_pass(self, ratio: Floats | float) -> Floats:
         """P(Z >= z'): small proves recovery >= R."""
-        return float(special.ndtr(-self.corrected_z(ratio)))
+        p: Floats = special.ndtr(-self.corrected_z(ratio))
+        return p
 
-    def p_fail(self, ratio: float) -> float:
+    def p_fail(self, ratio: Floats | float) -> Floats:
         """P(Z <= z'): small proves recovery < R."""
-        return float(special.ndtr(self.corrected_z(ratio)))
+        p: Floats = special.ndtr(self.corrected_z(ratio))
+        return p
 
-    def ratio_of_averages(self, alpha: float, near: float) -> Estimate:
-        """Return A1/A0 with Fieller limits, one-sided at `alpha` each; needs A0 > 0."""
-        base, quantized = self.averages
-        return Estimate(quantized / base, lower_limit(self.p_pass, alpha, near), upper_limit(self.p_fail, alpha, near))
+    def averages_of_ratios(self, alpha: float) -> list[Estimate]:
+        """Return sum w p1/p0 with delta-method limits, one-sided at `alpha`; undefined where one base scores zero."""
+        defined = np.bincount(self.suite, self.base == 0, self.suites) == 0
+        base = np.where(self.base > 0, self.base, 1.0)
+        ratios = self.quantized / base
+        spread = self.weight * self.weight * (self._item_variances(ratios) / (self.n * base * base))
+        error = np.sqrt(np.bincount(self.suite, spread, self.suites))
+        middle, reach = self._sum(ratios), float(special.ndtri(1 - alpha)) * error
+        rows = np.column_stack((middle, middle - reach, middle + reach)).tolist()
+        return [Estimate(*row) if known else UNDEFINED for row, known in zip(rows, defined, strict=True)]
 
-    def average_of_ratios(self, alpha: float) -> Estimate:
-        """Return sum w p1/p0 with delta-method limits, one-sided at `alpha` each; undefined if one base scores zero."""
-        if not self.base.all():
-            return UNDEFINED
-        ratios = self.quantized / self.base
-        s2 = self._item_variances(ratios)
-        error = math.sqrt(float(self.weight**2 @ (s2 / (self.n * self.base**2))))
-        middle, reach = float(self.weight @ ratios), float(special.ndtri(1 - alpha)) * error
-        return Estimate(middle, middle - reach, middle + reach)
+    def _sum(self, values: Floats) -> Floats:
+        """Return the weighted sum over each suite's tasks, shape (S,)."""
+        return np.bincount(self.suite, self.weight * values, self.suites).astype(np.float64, copy=False)
 
-    def _item_variances(self, ratios: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _by_task(self, ratio: Floats | float) -> Floats:
+        by_task: Floats = np.broadcast_to(np.asarray(ratio, np.float64), (self.suites,))[self.suite]
+        return by_task
+
+    def _item_variances(self, ratios: Floats) -> Floats:
         """Return s2_t at one ratio a task, shape (T,)."""
         constant, linear, quadratic = self.second.T
-        squares: NDArray[np.float64] = constant + ratios * (linear + ratios * quadratic)
-        return np.maximum(squares / (self.n - 1), ratios / self.n)
+        squares = constant + ratios * (linear + ratios * quadratic)
+        variances: Floats = np.maximum(squares / (self.n - 1), ratios / self.n)
+        return variances
 
-    def _variance(self, ratio: float) -> float:
-        """Return V(R)."""
-        s2 = self._item_variances(np.full_like(self.n, ratio))
-        return float(self.weight**2 @ (s2 / self.n))
+    def _variance(self, ratio: Floats | float) -> Floats:
+        """Return V(R), shape (S,)."""
+        s2 = self._item_variances(self._by_task(ratio))
+        return self._sum(self.weight * s2 / self.n)
