@@ -82,10 +82,10 @@ def family(pipeline: Pipeline, pytestconfig: pytest.Config) -> Family:
     return Family(pipeline, pytestconfig.stash[SETTINGS].matrix)
 
 
-def test_a_large_int4_model_is_as_small_as_a_middle_bf16_model(family: Family) -> None:
+def test_a_large_int4_model_takes_at_most_the_bytes_of_a_middle_bf16_model(family: Family) -> None:
     large = family.pipeline.checkpoint(family.declared.models[LARGE], family.declared.formats[INT4]).result()
     middle = family.pipeline.inputs.base(family.declared.models[MIDDLE])
-    assert 0.9 < large.tensor_bytes / middle.tensor_bytes < 1.1
+    assert 0.8 < large.tensor_bytes / middle.tensor_bytes <= 1.0
 
 
 def test_a_larger_int4_model_beats_a_smaller_bf16_model_of_its_bytes(family: Family) -> None:
