@@ -6,12 +6,11 @@ everything that can change them. Every mistake is a `UsageError`, found before a
 
 from __future__ import annotations
 
-import json
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quant import environment, models, tasks
+from quant import environment, integrity, models, tasks
 from quant.errors import ModelError, UsageError
 from quant.records import SCHEMA
 
@@ -59,7 +58,7 @@ class Inputs:
     def chat_template(self, model: Model, task: Task) -> None:
         """Raise `ModelError` if a task needs a chat template that the model's tokenizer does not have."""
         folder = Path(self.base(model).path)
-        if task.chat_template and not _has_chat_template(folder):
+        if task.chat_template and not integrity.template(folder):
             raise ModelError(
                 f"model {model.id!r}: task {task.id!r} says `chat_template = true`, but {folder} has none; add the"
                 " model's chat_template.jinja, choose its instruction-tuned version, or leave the task out"
@@ -111,11 +110,3 @@ class Inputs:
             "versions": environment.versions(),
             "settings": environment.settings(self.machine.kind),
         }
-
-
-def _has_chat_template(folder: Path) -> bool:
-    """Look where Transformers looks: in a file of its own, or in tokenizer_config.json, as older versions wrote it."""
-    if (folder / "chat_template.jinja").is_file():
-        return True
-    config = folder / "tokenizer_config.json"
-    return config.is_file() and bool(json.loads(config.read_text(encoding="utf-8")).get("chat_template"))

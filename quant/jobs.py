@@ -133,11 +133,12 @@ class Evaluation:
         Raises `Busy` while another session evaluates one of them.
         """
         try:
-            integrity.check(self.context.inputs.base(self.side.model), self.checkpoint, self.side.format)
             with self.context.store.locked(*(("scores", key) for key in self.keys.values())):
                 for name in self.wanted:
                     if folder := self.context.store.find("scores", self.keys[name]):
                         self._fulfil(name, folder)
+                if self._todo():
+                    integrity.check(self.context.inputs.base(self.side.model), self.checkpoint, self.side.format)
                 while self._todo():
                     self._evaluate(ask)
         except Busy:

@@ -58,10 +58,18 @@ def judge_task(pair: Pair, threshold: float, alpha: float = ALPHA) -> Verdict:
     return _verdict([pair], [columns], result, threshold, task=pair.quantized.task, why=result.why)
 
 
-def judge_average(pairs: Sequence[Pair], threshold: float, alpha: float = ALPHA) -> Verdict:
-    """Judge a model x format by the macro ratio of averages over its tasks (stratified Fieller test)."""
+def judge_average(
+    pairs: Sequence[Pair], threshold: float, alpha: float = ALPHA, planned: Sequence[int | None] = ()
+) -> Verdict:
+    """Judge a model x format by the macro ratio of averages over its tasks (stratified Fieller test).
+
+    `planned` is the number of items of each task that was decided before the run (default: the items at hand).
+    """
     columns = [pair.columns() for pair in pairs]
-    tasks = [TaskScores(pair.base.task, *column) for pair, column in zip(pairs, columns, strict=True)]
+    tasks = [
+        TaskScores(pair.base.task, *column, planned_n=items)
+        for pair, column, items in zip(pairs, columns, planned or [None] * len(pairs), strict=True)
+    ]
     result = pool(tasks, threshold, alpha=alpha)
     return _verdict(pairs, columns, result, threshold, task="", why=result.why or result.disagreement)
 
