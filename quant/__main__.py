@@ -33,13 +33,20 @@ def _parser() -> argparse.ArgumentParser:
     cache.add_argument("--store", type=Path, default=ROOT / ".store", help="default: .store")
     cache.add_argument("--keep-gb", type=float, default=20.0, help="prune to this size (default: %(default)s)")
     cache.set_defaults(run=_cache)
-    judge = commands.add_parser("judge", help="verdicts from counted items, as JSON lines")
-    judge.add_argument("counts", type=Path, help="CSV: cell,task,n,base_correct,worse,better,threshold[,chance]")
+    judge = commands.add_parser("judge", help="verdicts from stored records or from counted items, as JSON lines")
     judge.add_argument(
-        "--alpha", type=float, default=0.05, help="one-sided error of each verdict (default: %(default)s)"
+        "source",
+        type=Path,
+        help="results.json of a run, or a CSV: cell,task,n,base_correct,worse,better,threshold[,chance]",
     )
     judge.add_argument(
-        "--definition", choices=("macro", "item"), default="macro", help="average that gates (default: %(default)s)"
+        "--alpha", type=float, help="one-sided error of each verdict (default: the run's own, else 0.05)"
+    )
+    judge.add_argument(
+        "--definition", choices=("macro", "item"), help="average that gates (default: the run's own, else macro)"
+    )
+    judge.add_argument(
+        "--store", type=Path, default=ROOT / ".store", help="where the run's records are (default: .store)"
     )
     judge.add_argument("-o", "--output", type=Path, help="write here instead of to standard output")
     judge.set_defaults(run=_judge)
@@ -69,11 +76,18 @@ def _cache(arguments: argparse.Namespace) -> int:
 def _judge(arguments: argparse.Namespace) -> int:
     import msgspec
 
+    from quant import stored
     from quant.judge import counted
+    from quant.store import Store
 
     if arguments.output and not arguments.output.absolute().parent.is_dir():
         raise UsageError(f"-o {arguments.output}: the folder does not exist; create it first")
-    lines = counted.judge(counted.read(arguments.counts), alpha=arguments.alpha, definition=arguments.definition)
+    alpha, definition = arguments.alpha, arguments.definition
+    if arguments.source.suffix == ".json":
+        lines = stored.lines(stored.judge(arguments.source, Store(arguments.store), alpha, definition))
+    else:
+        rows = counted.read(arguments.source)
+        lines = counted.judge(rows, alpha=0.05 if alpha is None else alpha, definition=definition or "macro")
     text = b"".join(msgspec.json.encode(line) + b"\n" for line in lines)
     try:
         arguments.output.write_bytes(text) if arguments.output else print(text.decode(), end="")

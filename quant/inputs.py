@@ -90,12 +90,13 @@ class Inputs:
         }
 
     def scores_key(self, model: Model, task: Task, checkpoint: Checkpoint, backend: Backend) -> dict[str, Any]:
-        """Everything that can change a prompt, a token or a score."""
+        """Everything that can change a prompt, a token or a score; not how many items are scored."""
         return {
             **self._machine_key(),
             "checkpoint": checkpoint.files,
             "task": [task.lm_eval, task.metric, task.filter, task.chat_template],
-            "documents": [task.items, SEED],
+            "cluster": task.cluster,
+            "seed": SEED,
             "task_files": self.task_files(task).files,
             "backend": backend,
             "dtype": model.dtype,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from quant.claims import VETO, Gate, Profile
 from quant.errors import MatrixError
 from quant.records import Family, Format, Model, Record, Suite, Task
 
@@ -22,6 +23,20 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=Record)
 
 BASE = Format(id="bf16", family="bf16", purpose="the unquantized model that every format is compared against")
+
+PROFILES = {
+    "pr": Profile(
+        id="pr",
+        purpose="each pull request: few items, only what is proven worse fails",
+        items=200,
+        inconclusive="report",
+        findings="fail",
+    ),
+    "nightly": Profile(
+        id="nightly", purpose="every night: the suite's items, what is not proven warns", inconclusive="warn"
+    ),
+    "release": Profile(id="release", purpose="before a release: what is not proven fails"),
+}
 
 
 class StageRule(Record, frozen=True, kw_only=True):
@@ -53,6 +68,7 @@ class Matrix(Record, frozen=True, kw_only=True):
     tasks: dict[str, Task]
     suites: dict[str, Suite]
     gates: dict[Family, float]
+    profiles: dict[str, Profile]
     stages: dict[str, StageRule]
 
     @property
@@ -60,20 +76,37 @@ class Matrix(Record, frozen=True, kw_only=True):
         """Folder of the matrix file."""
         return Path(self.path).parent
 
-    def cells(self, suite: str, models: Iterable[str] = (), formats: Iterable[str] = ()) -> Iterator[Cell]:
-        """Yield the cells of a suite, or of other models and formats with the suite's tasks."""
+    def cells(
+        self, suite: str, models: Iterable[str] = (), formats: Iterable[str] = (), *, items: int = 0
+    ) -> Iterator[Cell]:
+        """Yield the cells of a suite, or of other models and formats with the suite's tasks, bounded by `items`."""
         chosen = self.pick("suites", suite)
         rows = [self.pick("models", name) for name in (tuple(models) or chosen.models)]
         columns = [self.pick("formats", name) for name in (tuple(formats) or chosen.formats)]
-        for model, fmt, task in itertools.product(rows, columns, self.suite_tasks(suite)):
+        for model, fmt, task in itertools.product(rows, columns, self.suite_tasks(suite, items)):
             if fmt.family != "bf16":
                 yield Cell(model=model, format=fmt, task=task)
 
-    def suite_tasks(self, suite: str) -> list[Task]:
-        """Return a suite's tasks, bounded by its `items`."""
+    def suite_tasks(self, suite: str, items: int = 0) -> list[Task]:
+        """Return a suite's tasks, bounded by its own `items` and by these (0: no bound)."""
         chosen = self.pick("suites", suite)
         tasks = [self.tasks[name] for name in chosen.tasks]
-        return [msgspec.structs.replace(task, items=chosen.items or task.items) for task in tasks]
+        own = [chosen.items or task.items for task in tasks]
+        bounds = [min(filter(None, (bound, items)), default=0) for bound in own]
+        return [msgspec.structs.replace(task, items=bound) for task, bound in zip(tasks, bounds, strict=True)]
+
+    def gate(self, suite: str, fmt: Format, profile: Profile) -> Gate:
+        """Return what a format's recovery is held against in a suite."""
+        chosen: Suite = self.pick("suites", suite)
+        return Gate(
+            threshold=self.gates[fmt.family],
+            alpha=profile.alpha,
+            shares=profile.looks,
+            family=len(chosen.tasks),
+            definition=chosen.definition,
+            competitor=fmt.competitor,
+            margin=fmt.margin,
+        )
 
     def pick(self, section: str, name: str) -> Any:
         """Return an entry by name, or say which names there are."""
@@ -95,7 +128,7 @@ def load(path: Path) -> Matrix:
     except tomllib.TOMLDecodeError as error:
         raise MatrixError(f"{path}: not valid TOML: {error}") from error
     reader = _Reader(path, text)
-    reader.known(data, {"models", "formats", "tasks", "suites", "gates", "stages"}, ())
+    reader.known(data, {"models", "formats", "tasks", "suites", "gates", "profiles", "stages"}, ())
     matrix = Matrix(
         path=str(path),
         models=reader.section(data, "models", Model),
@@ -103,6 +136,7 @@ def load(path: Path) -> Matrix:
         tasks=reader.section(data, "tasks", Task),
         suites=reader.section(data, "suites", Suite),
         gates=reader.convert(data.get("gates", {}), dict[Family, float], ("gates",)),
+        profiles=PROFILES | reader.section(data, "profiles", Profile),
         stages=reader.section(data, "stages", StageRule, named=False),
     )
     _check_references(matrix, reader)
@@ -118,11 +152,35 @@ def _check_references(matrix: Matrix, reader: _Reader) -> None:
                     where = ("suites", suite.id, section)
                     raise reader.error(where, f"no {section[:-1]} is called {name!r}{_closest(name, entries)}")
     for fmt in matrix.formats.values():
-        if fmt.family != "bf16" and fmt.family not in matrix.gates:
-            raise reader.error(("formats", fmt.id, "family"), f"[gates] has no threshold for the family {fmt.family!r}")
+        _check_format(fmt, matrix, reader)
     for family, threshold in matrix.gates.items():
-        if not 0 < threshold <= 1:
-            raise reader.error(("gates", family), f"a recovery threshold lies in (0, 1], found {threshold}")
+        if not VETO < threshold <= 1:
+            raise reader.error(("gates", family), f"a recovery threshold lies in ({VETO}, 1], found {threshold}")
+    for profile in matrix.profiles.values():
+        _check_profile(profile, reader)
+
+
+def _check_format(fmt: Format, matrix: Matrix, reader: _Reader) -> None:
+    if fmt.family != "bf16" and fmt.family not in matrix.gates:
+        raise reader.error(("formats", fmt.id, "family"), f"[gates] has no threshold for the family {fmt.family!r}")
+    if fmt.competitor and fmt.competitor not in matrix.formats:
+        where = ("formats", fmt.id, "competitor")
+        raise reader.error(where, f"no format is called {fmt.competitor!r}{_closest(fmt.competitor, matrix.formats)}")
+    if not 0 < fmt.margin < 1:
+        raise reader.error(
+            ("formats", fmt.id, "margin"), f"a margin lies in (0, 1), .02 for 2 points; found {fmt.margin}"
+        )
+
+
+def _check_profile(profile: Profile, reader: _Reader) -> None:
+    shares = profile.looks
+    rising = all(low < high for low, high in itertools.pairwise((0.0, *shares)))
+    if not (shares and rising and shares[-1] == 1):
+        raise reader.error(("profiles", profile.id, "looks"), f"looks rise from above 0 to 1.0; found {list(shares)}")
+    if not 0 < profile.alpha < 0.5:  # noqa: PLR2004 - at one half a coin decides
+        raise reader.error(("profiles", profile.id, "alpha"), f"alpha lies in (0, 0.5), found {profile.alpha}")
+    if profile.items < 0:
+        raise reader.error(("profiles", profile.id, "items"), f"items is 0 (all) or more, found {profile.items}")
 
 
 class _Reader:

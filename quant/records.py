@@ -6,11 +6,12 @@ Units are in the names. Hashes are SHA-256 in hexadecimal.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import msgspec
 
-SCHEMA = 1
+SCHEMA = 2
 
 Family = Literal["bf16", "fp8", "int8", "int4", "fp4"]
 Backend = Literal["vllm", "hf"]
@@ -57,7 +58,10 @@ class Calibration(Record, frozen=True, kw_only=True):
 
 
 class Format(Record, frozen=True, kw_only=True):
-    """One way to quantize: a llm-compressor recipe (modifier name -> arguments) and what serving it needs."""
+    """One way to quantize: a llm-compressor recipe (modifier name -> arguments) and what serving it needs.
+
+    If it has a `competitor`, its average recovery must be proven to lie no more than `margin` below that format's.
+    """
 
     id: str
     purpose: str
@@ -67,6 +71,8 @@ class Format(Record, frozen=True, kw_only=True):
     recipe: dict[str, dict[str, Any]] = {}
     calibration: Calibration | None = None
     needs: tuple[str, ...] = ()
+    competitor: str = ""
+    margin: float = 0.02
 
 
 class Task(Record, frozen=True, kw_only=True):
@@ -74,7 +80,7 @@ class Task(Record, frozen=True, kw_only=True):
 
     `items` bounds the documents scored: a random subset, the same for every model and format; 0 takes all.
     With `chat_template`, prompts are rendered by the checkpoint's own chat template, few-shot examples as turns of
-    their own.
+    their own. `cluster` names the field of a document that dependent items share, such as the passage they ask about.
     """
 
     id: str
@@ -86,12 +92,14 @@ class Task(Record, frozen=True, kw_only=True):
     chance: float = 0.0
     items: int = 0
     chat_template: bool = False
+    cluster: str = ""
 
 
 class Suite(Record, frozen=True, kw_only=True):
     """A declared family of cells: multiplicity is controlled over its tasks, whatever a run selects of them.
 
-    `items` bounds the documents of each task, as in `Task`.
+    `items` bounds the documents of each task, as in `Task`. `definition` is the average that gates: `macro` weighs all
+    tasks alike, `item` all items.
     """
 
     id: str
@@ -99,6 +107,7 @@ class Suite(Record, frozen=True, kw_only=True):
     formats: tuple[str, ...]
     tasks: tuple[str, ...]
     items: int = 0
+    definition: Literal["macro", "item"] = "macro"
 
 
 class Hardware(Record, frozen=True, kw_only=True):
@@ -134,16 +143,23 @@ class Checkpoint(Record, frozen=True, kw_only=True):
 
 
 class Item(Record, frozen=True, kw_only=True, array_like=True):
-    """One scored document: three hashes identify what was asked, `score` lies in [0, 1]."""
+    """One scored document: three hashes identify what was asked, `score` lies in [0, 1].
+
+    Items of one `cluster` depend on each other; "" if the task has none.
+    """
 
     doc_hash: str
     prompt_hash: str
     target_hash: str
     score: float
+    cluster: str = ""
 
 
 class Scores(Record, frozen=True, kw_only=True):
-    """One task of one checkpoint, item by item; `record` is its key in the store."""
+    """One task of one checkpoint, item by item, in the task's random order; `record` is its key in the store.
+
+    `items` are the first of `planned`, the number decided before the run; `seconds` is what serving them took.
+    """
 
     model: str
     format: str
@@ -152,6 +168,7 @@ class Scores(Record, frozen=True, kw_only=True):
     filter: str
     backend: Backend
     items: tuple[Item, ...]
+    planned: int
     seconds: float
     load_seconds: float
     started: float
@@ -159,35 +176,10 @@ class Scores(Record, frozen=True, kw_only=True):
     record: str = ""
     schema: int = SCHEMA
 
-
-class Verdict(Record, frozen=True, kw_only=True):
-    """What one cell (or, with `task` empty, one model x format) is proven to be.
-
-    `low` and `high` are one-sided 95 % limits of recovery (fractions of the base's score; None: undefined, infinite);
-    `worse` and `better` count the items whose score moved; `records` are the keys of the scores it was judged from.
-    """
-
-    model: str
-    format: str
-    task: str
-    status: Status
-    base: float
-    quantized: float
-    recovery: float | None
-    low: float | None
-    high: float | None
-    threshold: float
-    n: int
-    worse: int
-    better: int
-    p_pass: float
-    p_fail: float
-    why: str = ""
-    records: tuple[str, ...] = ()
-    backend: Backend = "vllm"
-    seconds: float = 0.0
-
-    @property
-    def cell(self) -> str:
-        """The readable id that `-k` selects by."""
-        return "-".join(part for part in (self.model, self.format, self.task) if part)
+    def first(self, share: float) -> Scores:
+        """Return the first `share` of the planned items, with the seconds that they took."""
+        if share == 1:
+            return self
+        items = self.items[: math.ceil(share * self.planned)]
+        seconds = self.seconds * len(items) / max(len(self.items), 1)
+        return msgspec.structs.replace(self, items=items, seconds=seconds)

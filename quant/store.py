@@ -1,7 +1,8 @@
 """The store: results found again by a hash of everything that can change them.
 
 Comes in: a kind, the inputs of a key, a function that makes the payload. Goes out: the payload's folder.
-An entry is `<root>/<kind>/<key>/` with its payload and, written last, `manifest.json`. Makers work in `<root>/tmp`
+An entry is `<root>/<kind>/<key>/` with its payload and, written last, `manifest.json`; an entry that grows has parts,
+`<root>/<kind>/<key>/<part>/`. Makers work in `<root>/tmp`
 and the folder is renamed into place under a file lock, so two sessions do the work once and a kill at any moment
 leaves the store sound. A corrupt entry is reported, moved out of the way and made again, never served.
 """
@@ -66,7 +67,14 @@ class Store:
 
     def find(self, kind: str, inputs: dict[str, Any]) -> Path | None:
         """Return the payload's folder if the entry is complete and sound."""
-        folder = self.root / kind / key_of(inputs)
+        return self._sound(self.root / kind / key_of(inputs))
+
+    def parts(self, kind: str, inputs: dict[str, Any]) -> list[Path]:
+        """Return the folders of an entry's parts that are complete and sound, by name."""
+        folders = sorted((self.root / kind / key_of(inputs)).glob("*"))
+        return [sound for folder in folders if (sound := self._sound(folder))]
+
+    def _sound(self, folder: Path) -> Path | None:
         manifest = read_manifest(folder)
         if manifest is None:
             return None
@@ -101,10 +109,11 @@ class Store:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def commit(self, kind: str, label: str, inputs: dict[str, Any], payload: Path) -> Path:
+    def commit(self, kind: str, label: str, inputs: dict[str, Any], payload: Path, *, part: str = "") -> Path:
         """Move a finished payload into place and write its manifest last. The caller holds the entry's lock."""
-        folder = self.root / kind / key_of(inputs)
-        folder.parent.mkdir(exist_ok=True)
+        key = key_of(inputs)
+        folder = self.root / kind / key / part
+        folder.parent.mkdir(parents=True, exist_ok=True)
         if folder.exists():  # a payload without manifest: its maker was killed
             shutil.rmtree(folder)
         payload.rename(folder)
@@ -112,7 +121,7 @@ class Store:
         manifest = Manifest(
             kind=kind,
             label=label,
-            key=folder.name,
+            key=key,
             inputs=inputs,
             files={str(p.relative_to(folder)): (sha256(p), p.stat().st_size) for p in files},
             created=time.time(),
@@ -124,7 +133,7 @@ class Store:
 
     def manifests(self) -> list[tuple[Path, Manifest]]:
         """Return every complete entry, newest first."""
-        folders = [file.parent for file in self.root.glob(f"*/*/{MANIFEST}")]
+        folders = [file.parent for way in ("*/*", "*/*/*") for file in self.root.glob(f"{way}/{MANIFEST}")]
         found = [(folder, manifest) for folder in folders if (manifest := read_manifest(folder)) is not None]
         return sorted(found, key=lambda entry: -entry[1].created)
 

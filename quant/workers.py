@@ -1,7 +1,7 @@
 """Workers: one thread a device, each with at most one process a stage; they take jobs from one queue.
 
 Comes in: jobs. Goes out: whatever a job does with the `Ask` it is given. A worker keeps its processes for further jobs
-on a CPU (imports cost 20 s) and starts a new one for each job on a GPU (its memory is surely freed).
+on a CPU (imports cost 20 s), and for jobs of one engine on a GPU, where a process must end for its memory to be free.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 BUSY_SECONDS = 0.2
+LINGER_SECONDS = 1.5  # a start costs 2 s and more; judging a look of nine tasks takes half a second
 
 
 class Ask(Protocol):
@@ -39,10 +40,14 @@ class Ask(Protocol):
 
 
 class Job(NamedTuple):
-    """Work for one stage. `run` finds out itself whether a process is needed at all, and handles its own errors."""
+    """Work for one stage. `run` finds out itself whether a process is needed at all, and handles its own errors.
+
+    Jobs of one `engine` can share what the stage has loaded.
+    """
 
     stage: str
     run: Callable[[Ask], None]
+    engine: str = ""
 
 
 class Workers:
@@ -53,6 +58,7 @@ class Workers:
         self._jobs: list[Job] = []
         self._live: dict[tuple[int, str], StageProcess] = {}
         self._stages: dict[int, str] = {}
+        self._engines: dict[int, str] = {}
         self._changed = threading.Condition()
         self._closed = False
         self.starts: Counter[str] = Counter()
@@ -63,7 +69,7 @@ class Workers:
         """Queue a job; it must be ready to run."""
         with self._changed:
             self._jobs.append(job)
-            self._changed.notify()
+            self._changed.notify_all()
 
     def close(self) -> None:
         """Drop what is queued and kill every process tree."""
@@ -80,24 +86,50 @@ class Workers:
             process = self._process(number, device, stage)
             return process.ask(request, hear, self._rules[stage].timeout_seconds)
 
-        while (job := self._take(number)) is not None:
+        while (job := self._take(number, device)) is not None:
             try:
                 job.run(partial(ask, job.stage))
             except Busy:
                 self._put_back(job)
-            if device:
-                self._release(number, job.stage)
 
-    def _take(self, number: int) -> Job | None:
-        """Choose a job: first for a stage this worker has a process for, then for the one that fewest others serve."""
+    def _take(self, number: int, device: str) -> Job | None:
+        """Wait for a job, and end the processes that would be in its way on this device."""
+        job = self._choose(number)
+        if job and device and self._engines.get(number, job.engine) != job.engine:
+            for stage in [stage for owner, stage in self._live if owner == number]:
+                self._release(number, stage)
+        if job:
+            self._engines[number] = job.engine
+        return job
+
+    def _choose(self, number: int) -> Job | None:
+        """Choose a job: first for the engine that is up here, then for none that is up elsewhere.
+
+        Then for a stage that this worker has a process for, and for the one that fewest others serve. The engine that
+        is up waits a moment for more work before it makes room: whoever judges its results may want more of it.
+        """
         with self._changed:
             self._stages.pop(number, None)
-            while not self._jobs and not self._closed:
-                self._changed.wait()
+            live = any(owner == number for owner, _ in self._live)
+            up, deadline = self._engines.get(number) if live else None, time.monotonic() + LINGER_SECONDS
+            while not self._closed and not any(job.engine == up for job in self._jobs):
+                left = deadline - time.monotonic()
+                if self._jobs and (left <= 0 or not up):
+                    break
+                self._changed.wait(left if self._jobs else None)
             if self._closed:
                 return None
             others = Counter(self._stages.values())
-            choice = min(self._jobs, key=lambda job: ((number, job.stage) not in self._live, others[job.stage]))
+            elsewhere = {engine for owner, engine in self._engines.items() if owner != number}
+            choice = min(
+                self._jobs,
+                key=lambda job: (
+                    job.engine != up,
+                    job.engine in elsewhere,
+                    (number, job.stage) not in self._live,
+                    others[job.stage],
+                ),
+            )
             self._jobs.remove(choice)
             self._stages[number] = choice.stage
             return choice
@@ -107,7 +139,7 @@ class Workers:
         with self._changed:
             self._changed.wait(BUSY_SECONDS)
             self._jobs.append(job)
-            self._changed.notify()
+            self._changed.notify_all()
 
     def _process(self, number: int, device: str, stage: str) -> StageProcess:
         if (number, stage) in self._live and not self._live[number, stage].alive:

@@ -1,7 +1,8 @@
 """Recovery: paired scores of base and quantized model in, a three-way verdict out.
 
 A verdict is PASS (proven at or above the threshold), FAIL (proven below) or INCONCLUSIVE (neither); a point estimate
-never decides. Pure: no engine, no store, no pytest.
+never decides. Evidence comes in looks: each is judged at the error rate that the spending of alpha allows it
+(`quant.stats.sequential`), and the first that settles the claim ends it. Pure: no engine, no store, no pytest.
 """
 
 from __future__ import annotations
@@ -9,112 +10,216 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec.structs import replace
+
+from quant.claims import Averages, Evidence, Verdict
 from quant.errors import PairingError
-from quant.records import Verdict
-from quant.stats.multiplicity import holm
+from quant.judge import competitive, noise
+from quant.stats.multiplicity import benjamini_hochberg, holm
 from quant.stats.paired import paired_recovery
 from quant.stats.pooling import TaskScores, pool
+from quant.stats.sequential import nominal_levels, sequential_p
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from quant.claims import Gate
     from quant.records import Item, Scores
     from quant.stats.paired import PairedResult
     from quant.stats.pooling import PooledResult
 
 Columns = tuple[list[float], list[float]]  # scores of base and quantized model, in one order
-ALPHA = 0.05  # one-sided, for PASS and for FAIL separately
+VETO_ALPHA = 0.01  # at which a task must be proven below the floor to veto
+SUSPECT = 0.10  # false discovery rate of what is listed as suspect
 
 
 class Pair(NamedTuple):
-    """Scores of one task by both models, joined item by item; `chance` is the task's guessing rate."""
+    """Scores of one task by both models, joined item by item.
+
+    `chance` is the task's guessing rate; `rival` are the scores of the format that this one competes with; `repeats`
+    are further runs of the base.
+    """
 
     base: Scores
     quantized: Scores
     chance: float = 0.0
+    rival: Scores | None = None
+    repeats: tuple[Scores, ...] = ()
+
+    def first(self, share: float) -> Pair:
+        """Return the first share of the planned items on both sides."""
+        rival = self.rival and self.rival.first(share)
+        return self._replace(base=self.base.first(share), quantized=self.quantized.first(share), rival=rival)
 
     def columns(self) -> Columns:
         """Return both models' scores in one order; `PairingError` if they are not about the same items."""
-        left, right = _by_document(self.base), _by_document(self.quantized)
-        where = f"{self.quantized.model}-{self.quantized.format}-{self.quantized.task}"
-        if self.base.backend != self.quantized.backend:
-            raise PairingError(
-                f"{where}: base was served by {self.base.backend}, the format by {self.quantized.backend}"
-            )
-        if lost := left.keys() ^ right.keys():
-            msg = f"{where}: {len(lost)} items are in one record only (base n={len(left)}, quantized n={len(right)})"
-            raise PairingError(f"{msg}; evaluate both again")
-        for document, item in left.items():
-            other = right[document]
-            if (item.prompt_hash, item.target_hash) != (other.prompt_hash, other.target_hash):
-                raise PairingError(f"{where}: document {document[:12]} had another prompt or target for each model")
-        return [item.score for item in left.values()], [right[document].score for document in left]
+        return [item.score for item in self.base.items], joined(self.base, self.quantized)
+
+    def clusters(self) -> list[str] | None:
+        """Return the cluster of each item; None if the task has none."""
+        found = [item.cluster for item in self.base.items]
+        return found if any(found) else None
 
 
-def judge_task(pair: Pair, threshold: float, alpha: float = ALPHA) -> Verdict:
-    """Judge one cell by its own items, unadjusted (Nam & Blackwelder 2002, exact p-value of Lloyd 2008)."""
-    columns = pair.columns()
-    result = paired_recovery(*columns, threshold, alpha=alpha, chance=pair.chance)
-    return _verdict([pair], [columns], result, threshold, task=pair.quantized.task, why=result.why)
+def joined(base: Scores, other: Scores) -> list[float]:
+    """Return the scores of `other` in the order of the base's items; `PairingError` if the items are not the same."""
+    left, right = _by_document(base), _by_document(other)
+    where = f"{other.model}-{other.format}-{other.task}"
+    if base.backend != other.backend:
+        raise PairingError(f"{where}: base was served by {base.backend}, the format by {other.backend}")
+    if lost := left.keys() ^ right.keys():
+        msg = f"{where}: {len(lost)} items are in one record only (base n={len(left)}, quantized n={len(right)})"
+        raise PairingError(f"{msg}; evaluate both again")
+    for document, item in left.items():
+        theirs = right[document]
+        if (item.prompt_hash, item.target_hash) != (theirs.prompt_hash, theirs.target_hash):
+            raise PairingError(f"{where}: document {document[:12]} had another prompt or target for each model")
+    return [right[document].score for document in left]
 
 
-def judge_average(
-    pairs: Sequence[Pair], threshold: float, alpha: float = ALPHA, planned: Sequence[int | None] = ()
-) -> Verdict:
-    """Judge a model x format by the macro ratio of averages over its tasks (stratified Fieller test).
+def judge_task(pair: Pair, gate: Gate, look: int = 0) -> Verdict:
+    """Judge one cell by its own items, unadjusted (Nam & Blackwelder 2002, exact p-value of Lloyd 2008).
 
-    `planned` is the number of items of each task that was decided before the run (default: the items at hand).
+    `look` counts from 1; 0 is the last.
     """
+    look = look or len(gate.shares)
+    level, pair = nominal_levels(gate.shares, gate.alpha)[look - 1], pair.first(gate.shares[look - 1])
+    columns, clusters, runs = pair.columns(), pair.clusters(), noise.measured(pair.repeats)
+    result, floor = (
+        paired_recovery(*columns, threshold, alpha=level, chance=pair.chance, clusters=clusters, noise=runs)
+        for threshold in (gate.threshold, gate.floor)
+    )
+    verdict = _verdict([pair], [columns], result, gate, look, level)
+    shown = noise.shown(runs, result.base_mean or 0.0, gate, pair.base.planned)
+    verdict = replace(verdict, task=pair.quantized.task, p_floor=floor.p_fail, noise=shown)
+    if why := noise.against_itself(pair.repeats, gate):
+        return replace(verdict, status="INCONCLUSIVE", why=why)
+    return verdict
+
+
+def judge_average(pairs: Sequence[Pair], gate: Gate, look: int = 0) -> Verdict:
+    """Judge a model x format by the ratio of averages over its tasks (stratified Fieller test).
+
+    Where the gate names a competitor, the average must also be proven no worse than that format's, by a margin.
+    """
+    look = look or len(gate.shares)
+    level, share = nominal_levels(gate.shares, gate.alpha)[look - 1], gate.shares[look - 1]
+    pairs = [pair.first(share) for pair in pairs]
     columns = [pair.columns() for pair in pairs]
-    tasks = [
-        TaskScores(pair.base.task, *column, planned_n=items)
-        for pair, column, items in zip(pairs, columns, planned or [None] * len(pairs), strict=True)
-    ]
-    result = pool(tasks, threshold, alpha=alpha)
-    return _verdict(pairs, columns, result, threshold, task="", why=result.why or result.disagreement)
+    tasks = [_pooled(pair, column) for pair, column in zip(pairs, columns, strict=True)]
+    result = pool(tasks, gate.threshold, alpha=level, definition=gate.definition)
+    verdict = _verdict(pairs, columns, result, gate, look, level)
+    averages = Averages(
+        macro=result.macro.recovery, item=result.item_pooled.recovery, ratios=result.average_of_ratios.recovery
+    )
+    verdict = replace(verdict, averages=averages)
+    if not gate.competitor or not all(pair.rival for pair in pairs):
+        return verdict
+    rivals = [joined(pair.base, pair.rival) for pair in pairs if pair.rival]
+    comparison, status = competitive.compare(tasks, rivals, result, gate, level)
+    return replace(verdict, comparison=comparison, status=status)
 
 
-def proven_below(verdicts: Sequence[Verdict], family: int, alpha: float = ALPHA) -> list[Verdict]:
-    """Return the cells proven below their threshold with multiplicity controlled over the declared family (Holm 1979).
+def settled(verdict: Verdict) -> bool:
+    """Say whether a further look could change what a verdict is for: it is proven, or the items are spent.
 
-    `family` counts the suite's tasks, whatever was selected of them: cells not run count as p = 1.
+    A task proven below on its own account goes on until it is a finding whatever the others show (Bonferroni).
     """
-    p_values = [verdict.p_fail for verdict in verdicts] + [1.0] * (family - len(verdicts))
-    adjusted = holm(p_values)
-    return [verdict for verdict, p in zip(verdicts, adjusted, strict=False) if p <= alpha]
+    if verdict.look == len(verdict.gate.shares):
+        return True
+    if verdict.status != "FAIL" or not verdict.task:
+        return verdict.status != "INCONCLUSIVE"
+    return spent_p(verdict, verdict.p_fail) * verdict.gate.family <= verdict.gate.alpha
 
 
-def _verdict(  # noqa: PLR0913 - one place for both kinds of verdict
+def spent_p(verdict: Verdict, p: float) -> float:
+    """Return a p-value of a verdict adjusted for its looks: the smallest overall alpha at which it is a proof."""
+    return sequential_p(p, verdict.look - 1, verdict.gate.shares)
+
+
+class Findings(NamedTuple):
+    """What a row's tasks show together, by task: `below` (Holm), `vetoed` (Holm, below the floor), `suspect` (BH)."""
+
+    below: tuple[str, ...]
+    vetoed: tuple[str, ...]
+    suspect: tuple[str, ...]
+
+
+def findings(verdicts: Sequence[Verdict]) -> Findings:
+    """Control multiplicity over the declared family of tasks, whatever was selected of them.
+
+    Cells not run count as p = 1. A verdict that is INCONCLUSIVE because the base differs from itself counts so too.
+    """
+    if not verdicts:
+        return Findings((), (), ())
+    gate = verdicts[0].gate
+    rest = [1.0] * max(0, gate.family - len(verdicts))
+    fail = [1.0 if v.why and v.status != "FAIL" else spent_p(v, v.p_fail) for v in verdicts] + rest
+    floor = [max(p, spent_p(v, v.p_floor)) for p, v in zip(fail, verdicts, strict=False)] + rest
+    flagged = [(holm(fail), gate.alpha), (holm(floor), VETO_ALPHA), (benjamini_hochberg(fail), SUSPECT)]
+    return Findings(*(tuple(v.task for v, p in zip(verdicts, ps, strict=False) if p <= level) for ps, level in flagged))
+
+
+def _pooled(pair: Pair, columns: Columns) -> TaskScores:
+    runs = noise.measured(pair.repeats)
+    return TaskScores(
+        pair.base.task,
+        *columns,
+        planned_n=pair.base.planned,
+        clusters=pair.clusters(),
+        tau2=runs.tau2 if runs else 0.0,
+    )
+
+
+def _verdict(  # noqa: PLR0913, PLR0917 - one place for both kinds of verdict
     pairs: Sequence[Pair],
     columns: Sequence[Columns],
     result: PairedResult | PooledResult,
-    threshold: float,
-    *,
-    task: str,
-    why: str,
+    gate: Gate,
+    look: int,
+    level: float,
 ) -> Verdict:
     first = pairs[0].quantized
     flips = [(old, new) for column in columns for old, new in zip(*column, strict=True)]
     return Verdict(
         model=first.model,
         format=first.format,
-        task=task,
+        task="",
         status=result.verdict,
         base=result.base_mean or 0.0,
         quantized=result.quantized_mean or 0.0,
         recovery=result.recovery,
         low=_finite(result.low),
         high=_finite(result.high),
-        threshold=threshold,
-        n=result.n,
+        gate=gate,
+        look=look,
+        level=level,
+        n=sum(len(pair.base.items) for pair in pairs),
+        planned=sum(pair.base.planned for pair in pairs),
         worse=sum(new < old for old, new in flips),
         better=sum(new > old for old, new in flips),
         p_pass=result.p_pass,
         p_fail=result.p_fail,
-        why=why,
-        records=tuple(side.record for pair in pairs for side in (pair.base, pair.quantized)),
+        why=result.why or getattr(result, "disagreement", ""),
+        evidence=tuple(map(_evidence, pairs)),
         backend=first.backend,
         seconds=sum(pair.quantized.seconds for pair in pairs),
+    )
+
+
+def _evidence(pair: Pair) -> Evidence:
+    base, quantized, rival, *repeats = (
+        f"{side.record}:{len(side.items)}" if side else ""
+        for side in (pair.base, pair.quantized, pair.rival, *pair.repeats)
+    )
+    return Evidence(
+        task=pair.base.task,
+        planned=pair.base.planned,
+        base=base,
+        quantized=quantized,
+        rival=rival,
+        repeats=tuple(repeats),
+        chance=pair.chance,
     )
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from quant.records import SCHEMA, Environment, Record, Verdict
+from quant.claims import Verdict
+from quant.records import SCHEMA, Environment, Record
 from quant.report.sensitivity import Catch
 
 if TYPE_CHECKING:

@@ -11,10 +11,13 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from quant.records import Verdict
+    from quant.claims import Verdict
+    from quant.records import Status
 
 AVERAGE = "average"
 PLAIN_WIDTH = 132  # of a log, which has no edge
+ENOUGH_RUNS = 5  # to tell what runs differ by beyond independent flips
+_CLAIM = {"PASS": "proven at or above", "FAIL": "proven below", "INCONCLUSIVE": "not proven at or above"}
 STYLE = {"PASS": "green", "FAIL": "bold red", "INCONCLUSIVE": "yellow"}
 
 
@@ -30,15 +33,46 @@ def interval(verdict: Verdict) -> str:
 
 def sentence(verdict: Verdict) -> str:
     """Say what a verdict found, what was expected and how sure it is."""
-    claim = {"PASS": "proven at or above", "FAIL": "proven below", "INCONCLUSIVE": "not proven at or above"}[
-        verdict.status
-    ]
     name = f"{verdict.model} {verdict.format} {verdict.task or AVERAGE}"
-    found = f"recovery {percent(verdict.recovery)} % (95 % limits {interval(verdict)}, n={verdict.n:,})"
+    sure = f"{100 * (1 - verdict.level):.4g}"
+    found = f"recovery {percent(verdict.recovery)} % ({sure} % limits {interval(verdict)}, n={items(verdict)})"
     detail = f"base {percent(verdict.base)} %, quantized {percent(verdict.quantized)} %"
     flips = f"{verdict.worse:,} items worse, {verdict.better:,} better"
+    status, rivalry = verdict.status, ""
+    if other := verdict.comparison:
+        status = _own_status(verdict)
+        rivalry = f"; and {percent(other.difference)} points ({percent(other.low)}..{percent(other.high)}) against"
+        rivalry += f" {other.competitor}, {_CLAIM[other.status]} {percent(-verdict.gate.margin, 1)}"
     why = f"; {verdict.why}" if verdict.why else ""
-    return f"{name}: {found} is {claim} {percent(verdict.threshold, 1)} %; {detail}; {flips}{why}"
+    gate = f"{_CLAIM[status]} {percent(verdict.threshold, 1)} %"
+    return f"{name}: {found} is {gate}{rivalry}; {detail}; {flips}{why}"
+
+
+def remarks(verdicts: Sequence[Verdict]) -> list[str]:
+    """Say what the table has no room for: other averages, competitors, run noise, waivers."""
+    lines = []
+    for verdict in verdicts:
+        name = f"{verdict.model} {verdict.format} {verdict.task or AVERAGE}"
+        if ways := verdict.averages:
+            three = f"macro {percent(ways.macro)}, all items as one {percent(ways.item)}, mean of ratios"
+            lines.append(f"{name}: recovery {three} {percent(ways.ratios)} %")
+        if other := verdict.comparison:
+            limits = f"{percent(other.difference)} points ({percent(other.low)}..{percent(other.high)})"
+            gate = f">= {percent(-verdict.gate.margin, 1)}"
+            lines.append(f"{name}: recovery against {other.competitor} {limits}, gate {gate}: {other.status}")
+        if noise := verdict.noise:
+            excess = f"excess sd {percent(noise.excess**0.5)} points" if noise.runs >= ENOUGH_RUNS else "excess unknown"
+            hopeless = "; a checkpoint as different as a re-run would not PASS" if noise.unprovable else ""
+            flips = f"{noise.runs} runs of the base flip {percent(noise.flip_rate)} % of items"
+            lines.append(f"{name}: {flips}, {excess}{hopeless}")
+        if verdict.waiver:
+            lines.append(f"{name}: {verdict.waiver}{'; PASS, so delete it' if verdict.status == 'PASS' else ''}")
+    return lines
+
+
+def items(verdict: Verdict) -> str:
+    """Print how many items were scored, and of how many if it was stopped before."""
+    return f"{verdict.n:,}{f' of {verdict.planned:,}' if verdict.stopped else ''}"
 
 
 def table(verdicts: Sequence[Verdict], *, width: int, colour: bool) -> str:
@@ -46,7 +80,7 @@ def table(verdicts: Sequence[Verdict], *, width: int, colour: bool) -> str:
     grid = Table(box=None, pad_edge=False, header_style="bold" if colour else "")
     for name in ("model", "format", "task"):
         grid.add_column(name, overflow="fold")
-    for name in ("base %", "quant %", "recovery %", "95 % limits", "gate %", "n"):
+    for name in ("base %", "quant %", "recovery %", "limits", "gate %", "items"):
         grid.add_column(name, justify="right", no_wrap=True)
     grid.add_column("verdict", no_wrap=True)
     grid.add_column("served", no_wrap=True)
@@ -70,6 +104,13 @@ def drawn(grid: Table, *, width: int, colour: bool) -> str:
     return "\n".join(line.rstrip() for line in target.getvalue().rstrip("\n").split("\n"))
 
 
+def _own_status(verdict: Verdict) -> Status:
+    """Return what is proven of the threshold alone, where a competitor has its say in the verdict."""
+    if verdict.p_pass <= verdict.level:
+        return "PASS"
+    return "FAIL" if verdict.p_fail <= verdict.level / 2 else "INCONCLUSIVE"
+
+
 def _row(verdict: Verdict) -> tuple[str, ...]:
     return (
         verdict.model,
@@ -80,8 +121,8 @@ def _row(verdict: Verdict) -> tuple[str, ...]:
         percent(verdict.recovery),
         interval(verdict),
         f">={percent(verdict.threshold, 0)}",
-        f"{verdict.n:,}",
-        f"[{STYLE[verdict.status]}]{verdict.status}[/]",
+        items(verdict),
+        f"[{STYLE[verdict.status]}]{verdict.status}[/]{' (waived)' if verdict.waiver else ''}",
         verdict.backend,
         f"{verdict.seconds:.1f}",
     )

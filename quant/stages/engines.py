@@ -14,10 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from random import Random
 
     from quant.stages.protocol import EvaluateRequest
 
 REPORT_EVERY_SECONDS = 1.0
+BATCH_SIZES = (0, 8, 64, 16, 128)  # of repeated runs in turn; the first run has the engine's own, Transformers 32
+
+
+def prepare(request: EvaluateRequest) -> None:
+    """Import what `start` needs, once a process."""
+    if request.backend == "vllm":
+        name_the_cpu_build()
+        import lm_eval.models.vllm_causallms
+        import vllm  # noqa: F401
+    else:
+        import lm_eval.models.huggingface  # noqa: F401
 
 
 def start(request: EvaluateRequest) -> Any:
@@ -32,15 +44,20 @@ def stop(lm: Any) -> None:
         del lm.model
 
 
-def watch(lm: Any, report: Callable[[int, int], None]) -> None:
-    """Have `report(done, total)` called about once a second while requests are served."""
+def watch(lm: Any, report: Callable[[int, int], None], shuffle: Random | None = None) -> None:
+    """Have `report(done, total)` called about once a second while requests are served; vLLM in a shuffled order."""
     bar = _bar(report)
     if hasattr(lm.model, "llm_engine"):
         generate = type(lm.model).generate
 
-        def watched(*args: Any, use_tqdm: Any = None, **kwargs: Any) -> Any:
+        def watched(prompts: list[Any], *, sampling_params: list[Any], use_tqdm: Any = None, **kwargs: Any) -> Any:
             del use_tqdm  # lm-eval's choice: a bar for people at a terminal
-            return generate(lm.model, *args, use_tqdm=bar, **kwargs)
+            order = list(range(len(prompts)))
+            if shuffle:
+                shuffle.shuffle(order)
+            sent, params = [prompts[place] for place in order], [sampling_params[place] for place in order]
+            outputs = generate(lm.model, sent, sampling_params=params, use_tqdm=bar, **kwargs)
+            return [output for _, output in sorted(zip(order, outputs, strict=True), key=lambda pair: pair[0])]
 
         lm.model.generate = watched
     else:
@@ -56,6 +73,7 @@ def fingerprint(lm: Any, request: EvaluateRequest) -> dict[str, Any]:
         "dtype": request.dtype,
         "context_tokens": request.context_tokens,
         **request.engine,
+        **({"batch_size": _batch_size(request)} if request.repeat else {}),
     }
     if hasattr(lm.model, "llm_engine"):
         config = lm.model.llm_engine.vllm_config
@@ -64,13 +82,13 @@ def fingerprint(lm: Any, request: EvaluateRequest) -> dict[str, Any]:
 
 
 def _start_vllm(request: EvaluateRequest) -> Any:
-    name_the_cpu_build()
     from lm_eval.models.vllm_causallms import VLLM
     from vllm.platforms import current_platform
 
     if current_platform.is_cpu():
         _import_model_class_here(request.checkpoint)
-    engine = {"enforce_eager": current_platform.is_cpu(), **request.engine}
+    batch = {"max_num_seqs": _batch_size(request)} if request.repeat else {}
+    engine = {"enforce_eager": current_platform.is_cpu(), **request.engine, **batch}
     return VLLM(
         pretrained=request.checkpoint,
         dtype=request.dtype,
@@ -89,11 +107,15 @@ def _start_hf(request: EvaluateRequest) -> Any:
         pretrained=request.checkpoint,
         dtype=request.dtype,
         max_length=request.context_tokens,
-        batch_size=32,
+        batch_size=_batch_size(request) or 32,
         device="cuda" if torch.cuda.is_available() else "cpu",
         softmax_dtype="float32",
         **request.engine,
     )
+
+
+def _batch_size(request: EvaluateRequest) -> int:
+    return BATCH_SIZES[request.repeat % len(BATCH_SIZES)] or (256 if request.repeat else 0)
 
 
 @cache

@@ -30,8 +30,10 @@ class QuantizeRequest(Record, frozen=True, kw_only=True):
 class TaskRequest(Record, frozen=True, kw_only=True):
     """One lm-eval task; `include` is the folder that holds its YAML ("" for lm-eval's own tasks).
 
-    `items` documents are scored, chosen by `seed`; 0 takes all. With `chat_template`, prompts are rendered by the
-    checkpoint's own chat template, few-shot examples as turns of their own.
+    Documents stand in an order that `seed` alone decides; `items` bounds how many of it the task has (0: all). Scored
+    are those from place `start` on, up to the share `share` of the task. With `chat_template`, prompts are rendered by
+    the checkpoint's own chat template, few-shot examples as turns of their own. `cluster` names the field of a document
+    that items of one cluster share.
     """
 
     id: str
@@ -42,10 +44,17 @@ class TaskRequest(Record, frozen=True, kw_only=True):
     chat_template: bool = False
     items: int = 0
     seed: int = 0
+    start: int = 0
+    share: float = 1.0
+    cluster: str = ""
 
 
 class EvaluateRequest(Record, frozen=True, kw_only=True):
-    """Serve `checkpoint` once and score `tasks`, one after the other, each into `<output>/<task id>/`."""
+    """Serve `checkpoint` and score `tasks`, one after the other, each into `<output>/<task id>/`.
+
+    The engine stays up for the next request of the same checkpoint. `repeat` counts repeated runs: each but the first
+    serves in another order and with other batch sizes.
+    """
 
     label: str
     checkpoint: str
@@ -55,12 +64,18 @@ class EvaluateRequest(Record, frozen=True, kw_only=True):
     context_tokens: int
     engine: dict[str, Any]
     tasks: tuple[TaskRequest, ...]
+    repeat: int = 0
 
 
 class TaskScores(Record, frozen=True, kw_only=True):
-    """What `<output>/<task id>/scores.json` holds: the child's part of a `Scores` record."""
+    """What `<output>/<task id>/scores.json` holds: the items from place `start` on, of `documents` that the task has.
+
+    `load_seconds` is what the start of the engine took, whether for this request or for an earlier one.
+    """
 
     items: tuple[Item, ...]
+    start: int
+    documents: int
     seconds: float
     load_seconds: float
     started: float

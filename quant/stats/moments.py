@@ -20,13 +20,17 @@ Number = TypeVar("Number", float, "NDArray[np.float64]")
 
 @dataclass(frozen=True)
 class PairedMoments:
-    """Moments of n pairs (y0, y1); the central ones are coefficients in R^0, R^1, ..., so u needs no second pass."""
+    """Moments of n pairs (y0, y1); the central ones are coefficients in R^0, R^1, ..., so u needs no second pass.
+
+    `items` is what n units are made of (`quant.stats.clusters`); None where a pair is an item.
+    """
 
     n: int
     base: float
     quantized: float
     second: tuple[float, ...]
     third: tuple[float, ...]
+    items: int | None = None
 
     @classmethod
     def from_scores(cls, base: NDArray[np.float64], quantized: NDArray[np.float64]) -> Self:
@@ -55,6 +59,16 @@ class PairedMoments:
                     total[power] += count * value
         return cls(n, mean0, mean1, tuple(second), tuple(third))
 
+    @property
+    def floor_n(self) -> float:
+        """What the least variance of u is R over: as if the arms differed in one item and in no other.
+
+        One item moves u by 1 or R, so its square by about R as the variance of z has it (R(b+c) with b+c = 1), and
+        var(u) by R/n. It moves its unit of K by K/n times that, so var(u) by R(K/n)^2/K = R/(n^2/K). Either way the
+        mean's variance is R/n^2 for n items.
+        """
+        return self.n if self.items is None else self.items**2 / self.n
+
     def mean(self, ratio: float) -> float:
         """Return the mean of u, which is 0 where the recovery is exactly `ratio`."""
         return self.quantized - ratio * self.base
@@ -63,6 +77,10 @@ class PairedMoments:
         """Return var(y1) + R^2 var(y0) - 2R cov with n-1 denominators; needs n >= 2."""
         constant, linear, quadratic = self.second
         return max(0.0, constant + ratio * (linear + ratio * quadratic)) / (self.n - 1)
+
+    def variance_of_mean(self, ratio: float) -> float:
+        """Return var(u)/n, as if at least one item differed; needs n >= 2."""
+        return max(self.variance(ratio), ratio / self.floor_n) / self.n
 
     def third_moment(self, ratio: float) -> float:
         """Return the mean of (u - mean u)^3."""

@@ -2,17 +2,22 @@
 
 In: scores of base and quantized model on the same items, or their four counts. Out: `PairedResult`.
 Scores that are all exactly 0 or 1 take the exact path (`quant.stats.counts`), others the metric path
-(`quant.stats.metric`). Limits are one-sided at `alpha`, so PASS <=> low >= threshold and FAIL <=> high < threshold,
-unless the cell is uninformative, which forbids PASS and never FAIL. Nothing is rounded. Pure.
+(`quant.stats.metric`), as do items that share clusters (`quant.stats.clusters`). Run noise, where it was measured,
+widens either (`quant.stats.noise`). Limits are one-sided at `alpha`, so PASS <=> low >= threshold and
+FAIL <=> high < threshold, unless the cell is uninformative, which forbids PASS and never FAIL. Nothing is rounded.
+Pure.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from quant.stats.clusters import MIN_CLUSTERS, Units, cluster_units
 from quant.stats.counts import (
     Counts,
     base_above_chance,
@@ -24,19 +29,31 @@ from quant.stats.counts import (
     recovery,
 )
 from quant.stats.decision import check_alpha, check_threshold, decide
-from quant.stats.metric import MIN_ITEMS, mean_above_chance, metric_limits, metric_p_values
-from quant.stats.moments import paired_scores
+from quant.stats.metric import (
+    MIN_ITEMS,
+    CellTest,
+    MetricTest,
+    clusters_above_chance,
+    mean_above_chance,
+    metric_limits,
+    metric_p_values,
+)
+from quant.stats.moments import PairedMoments, paired_scores
+from quant.stats.noise import RunNoise, counted_variance, widened
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
     from quant.records import Status
 
+    Floats = NDArray[np.float64]
+
 __all__ = [
     "Counts",
     "PairedResult",
+    "RunNoise",
     "base_above_chance",
     "constrained_z",
     "counts_recoveries",
@@ -72,23 +89,50 @@ class PairedResult:
     why: str = ""
 
 
-def paired_recovery(
-    base: ArrayLike, quantized: ArrayLike, threshold: float, *, alpha: float = 0.05, chance: float = 0.0
+def paired_recovery(  # noqa: PLR0913 - keyword-only: what is known of the items and of the runs
+    base: ArrayLike,
+    quantized: ArrayLike,
+    threshold: float,
+    *,
+    alpha: float = 0.05,
+    chance: float = 0.0,
+    clusters: Sequence[Hashable] | None = None,
+    noise: RunNoise | None = None,
 ) -> PairedResult:
     """Judge two arrays of scores in [0, 1], shape (n,), paired by position, against a recovery threshold.
 
     `alpha` is one-sided, for PASS and for FAIL separately; `chance` is what guessing scores (0 for generated answers).
+    `clusters` names the passage of each item, shape (n,), where items share one; n stays the number of items. `noise`
+    is what runs of the base differ by; only its excess over the items' own flips counts.
     Raises ValueError on unequal shapes, on a score that is NaN or outside [0, 1], and on arguments outside their range.
     """
     y0, y1 = paired_scores(base, quantized)
-    if _is_binary(y0) and _is_binary(y1):
-        return counts_recovery(Counts.from_scores(y0, y1), threshold, alpha=alpha, chance=chance)
-    return _metric_recovery(y0, y1, threshold, alpha, chance)
+    _check(threshold, alpha, chance)
+    units = None if clusters is None else cluster_units(y0, y1, clusters)
+    if units is not None:
+        test, moments, why = MetricTest.from_units(units), units.moments(), _why_units(units, chance, threshold, alpha)
+    elif _is_binary(y0) and _is_binary(y1):
+        return counts_recovery(Counts.from_scores(y0, y1), threshold, alpha=alpha, chance=chance, noise=noise)
+    else:
+        test, moments = MetricTest.from_scores(y0, y1), PairedMoments.from_scores(y0, y1)
+        why = _why_scores(y0, chance, threshold, alpha)
+    means = float(y0.mean()), float(y1.mean())
+    noisy = widened(test.both, moments.variance_of_mean, noise)
+    return _result(len(y0), means, _proof(noisy, threshold, alpha, defined=means[0] > 0), alpha, why)
 
 
-def counts_recovery(counts: Counts, threshold: float, *, alpha: float = 0.05, chance: float = 0.0) -> PairedResult:
+def counts_recovery(
+    counts: Counts, threshold: float, *, alpha: float = 0.05, chance: float = 0.0, noise: RunNoise | None = None
+) -> PairedResult:
     """Judge one cell of 0/1 items by its counts; arguments and errors as `paired_recovery`."""
-    return counts_recoveries([counts], [threshold], alpha=alpha, chances=[chance])[0]
+    if noise is None or noise.tau2 == 0 or counts.n == 0:
+        return counts_recoveries([counts], [threshold], alpha=alpha, chances=[chance])[0]
+    _check(threshold, alpha, chance)
+    exact = CellTest(partial(p_pass, counts), partial(p_fail, counts))
+    noisy = widened(exact, partial(counted_variance, counts), noise)
+    proof = _proof(noisy, threshold, alpha, defined=counts.base_correct > 0)
+    means = counts.base_correct / counts.n, counts.quantized_correct / counts.n
+    return _result(counts.n, means, proof, alpha, _why(counts, chance, threshold, alpha))
 
 
 def counts_recoveries(
@@ -119,19 +163,28 @@ def _why(counts: Counts, chance: float, threshold: float, alpha: float) -> str:
     return _at_chance(base_above_chance(counts, chance, threshold), alpha) if chance > 0 else ""
 
 
-def _metric_recovery(
-    base: NDArray[np.float64], quantized: NDArray[np.float64], threshold: float, alpha: float, chance: float
-) -> PairedResult:
-    _check(threshold, alpha, chance)
-    n, means = len(base), (float(base.mean()), float(quantized.mean()))
-    if means[0] == 0:
-        why = "base scores zero"
-    elif n < MIN_ITEMS:
-        why = f"fewer than {MIN_ITEMS} items (n={n})"
-    else:
-        why = _at_chance(mean_above_chance(base, chance, threshold), alpha)
-    bounds, p_values = metric_limits(base, quantized, alpha, threshold), metric_p_values(base, quantized, threshold)
-    return _result(n, means, (*bounds, *p_values), alpha, why)
+def _why_scores(base: Floats, chance: float, threshold: float, alpha: float) -> str:
+    """Say why these scores can prove no PASS, or nothing."""
+    if not base.any():
+        return "base scores zero"
+    if len(base) < MIN_ITEMS:
+        return f"fewer than {MIN_ITEMS} items (n={len(base)})"
+    return _at_chance(mean_above_chance(base, chance, threshold), alpha)
+
+
+def _why_units(units: Units, chance: float, threshold: float, alpha: float) -> str:
+    """Say why these clusters can prove no PASS, or nothing."""
+    if not units.base.any():
+        return "base scores zero"
+    if len(units.base) < MIN_CLUSTERS:
+        return f"fewer than {MIN_CLUSTERS} clusters (K={len(units.base)})"
+    return _at_chance(clusters_above_chance(units, chance, threshold), alpha)
+
+
+def _proof(test: CellTest, threshold: float, alpha: float, *, defined: bool) -> tuple[float, float, float, float]:
+    """Return limits and p-values; no recovery is excluded where the base scores zero."""
+    bounds = test.limits(alpha, threshold) if defined else (0.0, math.inf)
+    return *bounds, test.p_pass(threshold), test.p_fail(threshold)
 
 
 def _result(n: int, means: tuple[float, float] | None, proof: Sequence[float], alpha: float, why: str) -> PairedResult:
@@ -145,7 +198,7 @@ def _result(n: int, means: tuple[float, float] | None, proof: Sequence[float], a
     )
 
 
-def _is_binary(scores: NDArray[np.float64]) -> bool:
+def _is_binary(scores: Floats) -> bool:
     return bool(((scores == 0) | (scores == 1)).all())
 
 

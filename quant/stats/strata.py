@@ -59,30 +59,41 @@ class SuiteTest(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Strata:
-    """Sufficient statistics of T tasks, shape (T,) or (T, powers of R); weights sum to 1 in a suite; every n >= 2."""
+    """Sufficient statistics of T tasks, shape (T,) or (T, powers of R); weights sum to 1 in a suite; every n >= 2.
+
+    n counts units where items share clusters; `tau2` is the run noise of a task's mean beyond its items' own.
+    """
 
     weight: Floats
     n: Floats
+    floor_n: Floats
     base: Floats
     quantized: Floats
     second: Floats
     third: Floats
+    tau2: Floats
     suite: NDArray[np.intp]
     suites: int
 
     @classmethod
     def from_moments(
-        cls, moments: Sequence[PairedMoments], weights: Floats, suite: NDArray[np.intp] | None = None
+        cls,
+        moments: Sequence[PairedMoments],
+        weights: Floats,
+        suite: NDArray[np.intp] | None = None,
+        tau2: Sequence[float] | None = None,
     ) -> Self:
-        """Stack the moments of T >= 1 tasks; weights are scaled to sum 1 in a suite (default: one suite)."""
+        """Stack the moments of T >= 1 tasks; weights are scaled to sum 1 in a suite (default: one suite, no tau2)."""
         suite = np.zeros(len(moments), np.intp) if suite is None else suite
         return cls(
             weights / np.bincount(suite, weights)[suite],
             np.array([task.n for task in moments], np.float64),
+            np.array([task.floor_n for task in moments], np.float64),
             np.array([task.base for task in moments]),
             np.array([task.quantized for task in moments]),
             np.array([task.second for task in moments]),
             np.array([task.third for task in moments]),
+            np.zeros(len(moments)) if tau2 is None else np.asarray(tau2, np.float64),
             suite,
             int(suite.max()) + 1,
         )
@@ -95,10 +106,12 @@ class Strata:
         return Strata(
             self.weight[kept],
             self.n[kept],
+            self.floor_n[kept],
             self.base[kept],
             self.quantized[kept],
             self.second[kept],
             self.third[kept],
+            self.tau2[kept],
             new[self.suite[kept]],
             len(suites),
         )
@@ -139,6 +152,7 @@ class Strata:
         base = np.where(self.base > 0, self.base, 1.0)
         ratios = self.quantized / base
         spread = self.weight * self.weight * (self._item_variances(ratios) / (self.n * base * base))
+        spread = spread + self.weight * self.weight * (self._run_variances(ratios) / (base * base))
         error = np.sqrt(np.bincount(self.suite, spread, self.suites))
         middle, reach = self._sum(ratios), float(special.ndtri(1 - alpha)) * error
         rows = np.column_stack((middle, middle - reach, middle + reach)).tolist()
@@ -156,10 +170,16 @@ class Strata:
         """Return s2_t at one ratio a task, shape (T,)."""
         constant, linear, quadratic = self.second.T
         squares = constant + ratios * (linear + ratios * quadratic)
-        variances: Floats = np.maximum(squares / (self.n - 1), ratios / self.n)
+        variances: Floats = np.maximum(squares / (self.n - 1), ratios / self.floor_n)
+        return variances
+
+    def _run_variances(self, ratios: Floats) -> Floats:
+        """Return what two runs add to the variance of a task's mean of u, at one ratio a task, shape (T,)."""
+        variances: Floats = (1 + ratios * ratios) * self.tau2
         return variances
 
     def _variance(self, ratio: Floats | float) -> Floats:
         """Return V(R), shape (S,)."""
-        s2 = self._item_variances(self._by_task(ratio))
-        return self._sum(self.weight * s2 / self.n)
+        ratios = self._by_task(ratio)
+        s2 = self._item_variances(ratios)
+        return self._sum(self.weight * s2 / self.n + self.weight * self._run_variances(ratios))

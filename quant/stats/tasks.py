@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from quant.stats.clusters import cluster_units
 from quant.stats.moments import PairedMoments, paired_scores
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
     from numpy.typing import ArrayLike
 
     from quant.stats.counts import Counts
@@ -21,17 +24,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class TaskCounts:
-    """Counts of one task of 0/1 items, which is its own benchmark and weighs as much as any other."""
+    """Counts of one task of 0/1 items, which is its own benchmark and weighs as much as any other.
+
+    `tau2` as in `TaskScores`.
+    """
 
     name: str
     counts: Counts
     weight: float = 1.0
     planned_n: int | None = None
+    tau2: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the run noise."""
+        _check_finite(self.name, "tau2", self.tau2)
 
     @property
     def n(self) -> int:
         """Items at hand."""
         return self.counts.n
+
+    @property
+    def units(self) -> int:
+        """What the variance counts: the items."""
+        return self.n
 
     @property
     def group(self) -> str:
@@ -54,7 +70,9 @@ class TaskScores:
 
     `weight` is that of the task's benchmark relative to other benchmarks, the same for all its subtasks; 0 shows a task
     without counting it. `planned_n` is the number of items decided before the run (default: the items at hand).
-    `benchmark` names what the task is a subtask of (default: itself). Raises ValueError on bad values.
+    `benchmark` names what the task is a subtask of (default: itself). `clusters` names the passage of each item, shape
+    (n,), where items share one; clusters replace items in the variance and nowhere else. `tau2` is the variance of the
+    task's mean from run to run beyond what its items explain (`quant.stats.noise`). Raises ValueError on bad values.
     """
 
     name: str
@@ -63,20 +81,29 @@ class TaskScores:
     weight: float = 1.0
     planned_n: int | None = None
     benchmark: str = ""
+    clusters: Sequence[Hashable] | None = None
+    tau2: float = 0.0
 
     def __post_init__(self) -> None:
-        """Check the scores and the weight."""
+        """Check the scores, the clusters, the weight and the run noise."""
         try:
-            paired_scores(self.base, self.quantized)
+            scores = paired_scores(self.base, self.quantized)
+            if self.clusters is not None:
+                cluster_units(*scores, self.clusters)
         except ValueError as error:
             raise ValueError(f"task {self.name}: {error}") from error
-        if not 0 <= self.weight < math.inf:
-            raise ValueError(f"task {self.name}: weight must be a finite number >= 0; got {self.weight!r}")
+        _check_finite(self.name, "weight", self.weight)
+        _check_finite(self.name, "tau2", self.tau2)
 
     @property
     def n(self) -> int:
         """Items at hand."""
         return int(np.size(np.asarray(self.base)))
+
+    @property
+    def units(self) -> int:
+        """What the variance counts: clusters, or items where there are none."""
+        return self.n if self.clusters is None else len(set(self.clusters))
 
     @property
     def group(self) -> str:
@@ -90,7 +117,14 @@ class TaskScores:
 
     def moments(self) -> PairedMoments:
         """Reduce to sufficient statistics."""
-        return PairedMoments.from_scores(*paired_scores(self.base, self.quantized))
+        scores = paired_scores(self.base, self.quantized)
+        units = None if self.clusters is None else cluster_units(*scores, self.clusters)
+        return PairedMoments.from_scores(*scores) if units is None else units.moments()
+
+
+def _check_finite(task: str, name: str, value: float) -> None:
+    if not 0 <= value < math.inf:
+        raise ValueError(f"task {task}: {name} must be a finite number >= 0; got {value!r}")
 
 
 PoolTask = TaskScores | TaskCounts

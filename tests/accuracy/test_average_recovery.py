@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fixtures.verdicts import fail
+from fixtures.verdicts import respond
 
 if TYPE_CHECKING:
     import pytest
 
-    from quant.records import Verdict
+    from quant.claims import Profile, Verdict
 
 
-def test_average_recovery(average_verdict: Verdict, request: pytest.FixtureRequest) -> None:
-    """Recovery over the suite is proven at or above the threshold: 99 % for FP8, 97 % for INT8, 95 % for INT4."""
+def test_average_recovery(average_verdict: Verdict, profile: Profile, request: pytest.FixtureRequest) -> None:
+    """Recovery over the suite is proven at or above the threshold, that of INT4 also no worse than INT8 by a margin."""
     if average_verdict.status != "PASS":
-        fail(average_verdict, request)
+        respond(average_verdict, "fail" if average_verdict.status == "FAIL" else profile.inconclusive, request)

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fixtures.verdicts import fail
+from fixtures.verdicts import respond
 
 if TYPE_CHECKING:
     import pytest
 
-    from quant.records import Verdict
+    from quant.claims import Profile, Verdict
+    from quant.judge.recovery import Findings
 
 
-def test_task_recovery(task_verdict: Verdict, findings: list[str], request: pytest.FixtureRequest) -> None:
+def test_task_recovery(
+    task_verdict: Verdict, findings: Findings, profile: Profile, request: pytest.FixtureRequest
+) -> None:
     """Recovery on this task is not proven below the threshold (Holm over the suite's tasks, alpha 0.05)."""
-    if task_verdict.task in findings:
-        fail(task_verdict, request)
+    if task_verdict.task in findings.below:
+        respond(task_verdict, "fail" if task_verdict.task in findings.vetoed else profile.findings, request)

@@ -9,8 +9,8 @@ import pytest
 from msgspec import structs
 
 from fixtures.sabotage.catalogue import CONTROLS
-from fixtures.sabotage.trial import FIRST_LOOKS, Trial
-from quant.judge.recovery import ALPHA, Pair
+from fixtures.sabotage.trial import LOOKS, Trial, ask
+from quant.judge.recovery import Pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +24,7 @@ pytestmark = pytest.mark.timeout(0)  # a stage has a time limit of its own; a te
 
 EACH = pytest.mark.parametrize("control", CONTROLS.values(), ids=CONTROLS)
 DRAWS = 20
+ITEMS = 200
 
 
 def subset(pair: Pair, items: int, draw: random.Random) -> Pair:
@@ -31,7 +32,8 @@ def subset(pair: Pair, items: int, draw: random.Random) -> Pair:
     chosen = set(draw.sample(sorted(item.doc_hash for item in pair.base.items), items))
 
     def cut(scores: Scores) -> Scores:
-        return structs.replace(scores, items=tuple(item for item in scores.items if item.doc_hash in chosen))
+        kept = tuple(item for item in scores.items if item.doc_hash in chosen)
+        return structs.replace(scores, items=kept, planned=len(kept))
 
     return Pair(cut(pair.base), cut(pair.quantized), pair.chance)
 
@@ -39,9 +41,10 @@ def subset(pair: Pair, items: int, draw: random.Random) -> Pair:
 def alarms(trial: Trial, pairs: list[Pair], items: int) -> list[str]:
     """What the gates said that spoke, over random subsets of `items` of each task."""
     draw, found = random.Random(0), []
+    gate = structs.replace(trial.bench.gate(trial.good), shares=(1.0,))
     for _ in range(DRAWS):
         drawn = [subset(pair, min(items, len(pair.base.items)), draw) for pair in pairs]
-        gates, why = trial.bench.judge(drawn, trial.threshold, ALPHA)
+        gates, why = ask(drawn, gate, 1)
         found += [why] * any(gates.values())
     return found
 
@@ -57,14 +60,14 @@ def test_no_gate_speaks_about_the_same_model(
 @EACH
 def test_the_same_tensors_give_the_same_scores(control: Sabotage, trials: dict[str, Trial], bench: Bench) -> None:
     trial = trials[control.name]
-    unharmed = bench.scores(trial.good, bench.looks[0])
+    unharmed = bench.scores(trial.good, 1)
     assert [s.result().items for s in trial.begin()[1]] == [s.result().items for s in unharmed]
 
 
 # Recovery of INT8 lies far above its gate of 97 %, so the chance of an alarm is far below 20 x alpha.
 def test_no_random_subset_of_an_unharmed_checkpoint_alarms(bench: Bench) -> None:
     trial = Trial(bench, CONTROLS["unchanged"])
-    assert alarms(trial, bench.pairs(*trial.begin(bench.looks[-1])), FIRST_LOOKS[-1]) == []
+    assert alarms(trial, bench.pairs(*trial.begin(len(LOOKS))), ITEMS) == []
 
 
 @pytest.mark.slow
@@ -73,5 +76,4 @@ def test_no_random_subset_of_all_items_alarms(control: Sabotage, bench: Bench) -
     tasks = bench.pipeline.inputs.matrix.suite_tasks("reference-full")
     everything = bench._replace(tasks=tuple(tasks))
     trial = Trial(everything, control)
-    pairs = bench.pairs(*trial.begin(everything.looks[-1]))
-    assert alarms(trial, pairs, bench.looks[-1]) == []
+    assert alarms(trial, everything.pairs(*trial.begin(len(LOOKS))), 2 * ITEMS) == []

@@ -16,6 +16,7 @@ from msgspec import structs
 
 from fixtures.options import SETTINGS
 from fixtures.reference import outliers
+from quant.claims import Gate
 from quant.jobs import Side
 from quant.judge.recovery import Pair, judge_average
 from quant.matrix import BASE
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Future
 
+    from quant.claims import Verdict
     from quant.pipeline import Pipeline
-    from quant.records import Scores, Verdict
+    from quant.records import Scores
 
 # One worker quantizes and serves what all tests of this file look at; a stage has a time limit of its own.
 pytestmark = [pytest.mark.timeout(0), pytest.mark.xdist_group("ref-4m-outliers")]
@@ -60,7 +62,7 @@ def found(pipeline: Pipeline, pytestconfig: pytest.Config, tmp_path_factory: pyt
 
 
 def judge(base: Sequence[Scores], quantized: Sequence[Scores]) -> Verdict:
-    return judge_average([Pair(*pair) for pair in zip(base, quantized, strict=True)], THRESHOLD)
+    return judge_average([Pair(*pair) for pair in zip(base, quantized, strict=True)], Gate(threshold=THRESHOLD))
 
 
 def test_outliers_change_no_score_in_full_precision(found: Found) -> None:

@@ -14,20 +14,22 @@ import pytest
 
 from fixtures.options import SETTINGS
 from fixtures.reference.make import DATA
+from quant.claims import Gate
 from quant.inputs import SEED
 from quant.jobs import Side
 from quant.judge.recovery import Pair, judge_average
 from quant.matrix import BASE
 from quant.report.terminal import sentence
-from quant.stages.evaluate import choose
+from quant.stages.evaluate import order
 from quant.stats.pooling import TaskScores, pool
 
 if TYPE_CHECKING:
     from collections.abc import Container
 
+    from quant.claims import Verdict
     from quant.matrix import Matrix
     from quant.pipeline import Pipeline
-    from quant.records import Scores, Task, Verdict
+    from quant.records import Scores, Task
     from quant.stats.pooling import PooledResult
 
 pytestmark = [pytest.mark.timeout(0), pytest.mark.xdist_group("ref-4m-sizes")]
@@ -56,7 +58,7 @@ class Family:
     def compare(self, left: tuple[str, str], right: tuple[str, str]) -> Verdict:
         """Return the average of one (model, format) as a share of another's."""
         pairs = zip(self.scores(*left), self.scores(*right), strict=True)
-        return judge_average([Pair(*pair) for pair in pairs], threshold=1.0)
+        return judge_average([Pair(*pair) for pair in pairs], Gate(threshold=1.0))
 
     def recovery(self, model: str, levels: Container[int]) -> PooledResult:
         """Return what INT4 recovers of a model's score on the items of these levels, all tasks in one."""
@@ -73,7 +75,7 @@ class Family:
 
     def _levels(self, task: Task) -> list[int]:
         lines = (DATA / "tasks" / task.id / "test.jsonl").read_text().splitlines()
-        return [json.loads(lines[place])["level"] for place in choose(len(lines), task.items, SEED)]
+        return [json.loads(lines[place])["level"] for place in order(len(lines), SEED)[: task.items]]
 
 
 @pytest.fixture(scope="module")

@@ -1,30 +1,75 @@
-"""Documents are chosen at random, the same for every model, and in the order that lm-eval needs."""
+"""Documents are chosen at random, the same for every model; few-shot examples do not depend on which are scored."""
 
 from __future__ import annotations
 
-from quant.stages.evaluate import choose
+from typing import Any
+
+import msgspec
+
+from quant.stages.evaluate import _draw_examples_by_document, choose, order
+from quant.stages.protocol import TaskRequest
+
+TASK = TaskRequest(id="facts", lm_eval="facts", include="", metric="acc", filter="none")
+
+
+def chosen(documents: int, **changes: Any) -> list[int]:
+    return choose(documents, msgspec.structs.replace(TASK, **changes))
 
 
 def test_all_documents_are_taken_without_a_bound() -> None:
-    assert choose(5, 0, seed=0) == [0, 1, 2, 3, 4]
+    assert sorted(chosen(5)) == [0, 1, 2, 3, 4]
 
 
 def test_a_bound_above_the_number_of_documents_takes_them_all_once() -> None:
-    assert choose(3, 1000, seed=0) == [0, 1, 2]
+    assert sorted(chosen(3, items=1000)) == [0, 1, 2]
 
 
 def test_a_choice_is_not_the_head_of_the_file() -> None:
-    assert choose(1000, 10, seed=0) != list(range(10))
+    assert sorted(chosen(1000, items=10)) != list(range(10))
 
 
-def test_a_choice_is_sorted_and_has_no_document_twice() -> None:
-    chosen = choose(1000, 100, seed=0)
-    assert chosen == sorted(set(chosen))
+def test_no_document_is_chosen_twice() -> None:
+    assert len(set(order(1000, seed=0))) == 1000
 
 
-def test_a_smaller_choice_is_part_of_a_larger_one() -> None:
-    assert set(choose(1000, 100, seed=7)) < set(choose(1000, 200, seed=7))
+def test_a_share_is_the_head_of_the_whole() -> None:
+    assert chosen(1000, share=0.25) == chosen(1000)[:250]
+
+
+def test_a_smaller_bound_is_the_head_of_a_larger_one() -> None:
+    assert chosen(1000, items=100) == chosen(1000, items=200)[:100]
+
+
+def test_what_is_there_is_not_chosen_again() -> None:
+    assert chosen(1000, share=0.25) + chosen(1000, start=250) == chosen(1000)
 
 
 def test_another_seed_chooses_other_documents() -> None:
-    assert choose(1000, 100, seed=0) != choose(1000, 100, seed=1)
+    assert order(1000, seed=0)[:100] != order(1000, seed=1)[:100]
+
+
+class FewShot:
+    """Draws as lm-eval's own sampler does: from one stream of random numbers, document after document."""
+
+    def set_fewshot_seed(self, seed: int) -> None:
+        from lm_eval.api.samplers import ContextSampler
+
+        self.sampler = ContextSampler([{"n": n} for n in range(100)], rnd=seed)
+
+    def fewshot_context(self, doc: dict[str, int]) -> str:
+        return f"{self.sampler.sample(3)} {doc}"
+
+
+def prompts(documents: list[int]) -> dict[int, str]:
+    task = FewShot()
+    _draw_examples_by_document(task, seed=0)
+    return {n: task.fewshot_context({"n": n}) for n in documents}
+
+
+def test_random_examples_of_a_document_do_not_depend_on_the_documents_before_it() -> None:
+    assert prompts([7])[7] == prompts([1, 2, 7])[7]
+
+
+def test_documents_have_examples_of_their_own() -> None:
+    drawn = prompts([1, 2])
+    assert drawn[1].split("] ")[0] != drawn[2].split("] ")[0]

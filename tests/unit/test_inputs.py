@@ -30,7 +30,9 @@ def inputs(tmp_path: Path) -> Inputs:
     (folder / "config.json").write_text("{}")
     (folder / "tokenizer_config.json").write_text('{"eos_token": "<|end|>"}')
     save_file({"weight": np.ones((4, 4), np.float32)}, folder / "model.safetensors")
-    matrix = Matrix(path=str(tmp_path / "matrix.toml"), models={}, formats={}, tasks={}, suites={}, gates={}, stages={})
+    matrix = Matrix(
+        path=str(tmp_path / "matrix.toml"), models={}, formats={}, tasks={}, suites={}, gates={}, profiles={}, stages={}
+    )
     return Inputs(matrix, Hardware(kind="cpu-avx2", name="any", devices=0, capabilities=frozenset()))
 
 

@@ -68,7 +68,7 @@ def test_a_family_without_a_gate_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_threshold_in_percent_is_refused(tmp_path: Path) -> None:
-    assert "a recovery threshold lies in (0, 1], found 97" in complaint(tmp_path, "int8 = 0.97", "int8 = 97.0")
+    assert "a recovery threshold lies in (0.05, 1], found 97" in complaint(tmp_path, "int8 = 0.97", "int8 = 97.0")
 
 
 def test_broken_toml_is_named_with_its_file(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ SCORES = Scores(
     filter="none",
     backend="vllm",
     items=tuple(Item(doc_hash=f"d{n}", prompt_hash=f"p{n}", target_hash="t", score=1.0) for n in range(3)),
+    planned=3,
     seconds=1.0,
     load_seconds=1.0,
     started=0.0,

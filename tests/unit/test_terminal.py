@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from quant.records import Verdict
+from quant.claims import Comparison, Gate, Noise, Verdict
 from quant.report import terminal
 
 FAILED = Verdict(
@@ -17,8 +17,11 @@ FAILED = Verdict(
     recovery=0.93125,
     low=0.918,
     high=0.944,
-    threshold=0.95,
+    gate=Gate(threshold=0.95),
+    look=1,
+    level=0.05,
     n=1319,
+    planned=1319,
     worse=90,
     better=17,
     p_pass=1.0,
@@ -43,6 +46,37 @@ def test_an_undefined_recovery_is_shown_as_such() -> None:
 def test_a_logged_table_has_no_escape_codes_and_one_line_a_verdict() -> None:
     lines = terminal.table([FAILED], width=40, colour=False).splitlines()
     assert (len(lines), "\x1b" in lines[1], lines[1].split()[-3]) == (2, False, "FAIL")
+
+
+def test_a_verdict_before_all_items_says_so() -> None:
+    assert "n=1,319 of 5,276" in terminal.sentence(structs.replace(FAILED, planned=5276))
+
+
+def test_the_limits_of_a_look_are_those_of_its_own_level() -> None:
+    assert "(99.49 % limits 91.80..94.40, " in terminal.sentence(structs.replace(FAILED, level=0.00508))
+
+
+def test_a_competitor_is_named_with_the_difference_and_the_margin() -> None:
+    lost = Comparison(competitor="int8-gptq", difference=-0.031, low=-0.04, high=-0.022, status="FAIL")
+    sentence = terminal.sentence(structs.replace(FAILED, task="", p_pass=0.01, p_fail=0.99, comparison=lost))
+    assert (
+        "is proven at or above 95.0 %; and -3.10 points (-4.00..-2.20) against int8-gptq, proven below -2.0" in sentence
+    )
+
+
+def test_a_remark_tells_of_run_noise_that_a_verdict_could_not_overcome() -> None:
+    noise = Noise(runs=5, flip_rate=0.02, excess=0.0001, p=0.01, unprovable=True)
+    assert terminal.remarks([structs.replace(FAILED, noise=noise)]) == [
+        (
+            "ref-4m int4-gptq arithmetic: 5 runs of the base flip 2.00 % of items, excess sd 1.00 points; "
+            "a checkpoint as different as a re-run would not PASS"
+        )
+    ]
+
+
+def test_a_waiver_that_nothing_needs_is_to_be_deleted() -> None:
+    waived = structs.replace(FAILED, status="PASS", waiver="waived until 2030-01-31: known (me, #1)")
+    assert terminal.remarks([waived])[0].endswith("known (me, #1); PASS, so delete it")
 
 
 def test_an_average_is_called_so() -> None:

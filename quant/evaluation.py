@@ -1,0 +1,156 @@
+"""The job that scores a checkpoint: look into the store, else ask the evaluate stage for the items that are not there.
+
+Comes in: `Inputs`, a `Store`, futures to fulfil. Goes out: `Scores`, task by task. Runs in a worker's thread; whatever
+goes wrong goes to the futures, so that the one who waits is told.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from quant import integrity
+from quant.errors import StageError
+from quant.inputs import SEED
+from quant.jobs import fail
+from quant.records import Scores
+from quant.series import KIND, find, head, planned
+from quant.stages.protocol import EvaluateRequest, TaskRequest
+from quant.store import Busy, key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from concurrent.futures import Future
+    from pathlib import Path
+
+    from quant.jobs import Context, Side
+    from quant.records import Checkpoint, Task
+    from quant.stages.protocol import Message, TaskScores
+    from quant.workers import Ask
+
+
+class Wanted(NamedTuple):
+    """The first `share` of a task's items, and who waits for them."""
+
+    task: Task
+    share: float
+    future: Future[Scores]
+
+
+class Evaluation:
+    """Score tasks of one checkpoint with one engine start, except the items that the store has."""
+
+    def __init__(self, context: Context, side: Side, checkpoint: Checkpoint, wanted: Sequence[Wanted]) -> None:
+        self.context, self.side, self.checkpoint = context, side, checkpoint
+        self.wanted = {want.task.id: want for want in wanted}
+        self.series = {want.task.id: find(context, side, want.task, checkpoint) for want in wanted}
+
+    def run(self, ask: Ask) -> None:
+        """Fulfil every task's future; a crash costs the task in hand, the rest goes on in a new process.
+
+        Raises `Busy` while another session evaluates one of them.
+        """
+        try:
+            with self.context.store.locked(*((KIND, series.key) for series in self.series.values())):
+                if not self.stored():
+                    integrity.check(self.context.inputs.base(self.side.model), self.checkpoint, self.side.format)
+                    while self._todo():
+                        self._evaluate(self._todo(), ask)
+                    self._run_ahead(ask)
+        except Busy:
+            raise
+        except Exception as error:  # noqa: BLE001 - belongs to whoever waits
+            for want in self.wanted.values():
+                fail(want.future, error)
+
+    def stored(self) -> bool:
+        """Fulfil what the store has; say whether that is all."""
+        for name, series in self.series.items():
+            self._fulfil(name, series.read())
+        return not self._todo()
+
+    def _todo(self) -> list[Wanted]:
+        return [want for want in self.wanted.values() if not want.future.done()]
+
+    def _run_ahead(self, ask: Ask) -> None:
+        """Score all that is left of these tasks while the engine is up, where starting it again would cost more."""
+        there = [(want, scores) for want in self.wanted.values() if (scores := self.series[want.task.id].read())]
+        left = sum(part.seconds * (1 / want.share - 1) for want, part in there)
+        if 0 < left < max((part.load_seconds for _, part in there), default=0.0):
+            self._evaluate([want._replace(share=1.0) for want, _ in there], ask)
+
+    def _evaluate(self, wanted: Sequence[Wanted], ask: Ask) -> None:
+        begun = ""
+
+        def hear(message: Message) -> None:
+            nonlocal begun
+            begun = message.name or begun
+            self.context.hear(message)
+            if message.event == "result":
+                self._fulfil(message.name, self.series[message.name].append(space / message.name))
+
+        for want in wanted:
+            series = self.series[want.task.id]
+            self.context.explain(KIND, series.label, series.key)
+        with self.context.store.workspace() as space:
+            try:
+                ask(self._request(wanted, space), hear)
+            except StageError as error:
+                # Nothing begun: the engine did not start, and would not for the other tasks either.
+                for want in wanted:
+                    if begun in ("", want.task.id):
+                        fail(want.future, error)
+
+    def _request(self, wanted: Sequence[Wanted], space: Path) -> EvaluateRequest:
+        model = self.side.model
+        return EvaluateRequest(
+            label=self.side.label,
+            checkpoint=self.checkpoint.path,
+            output=str(space),
+            backend=self.side.backend,
+            dtype=model.dtype,
+            context_tokens=model.context_tokens,
+            engine=model.engine,
+            tasks=tuple(self._task_request(want.task, want.share) for want in wanted),
+            repeat=self.side.repeat,
+        )
+
+    def _task_request(self, task: Task, share: float) -> TaskRequest:
+        there = self.series[task.id].read()
+        return TaskRequest(
+            id=task.id,
+            lm_eval=task.lm_eval,
+            include=self.context.inputs.include(task),
+            metric=task.metric,
+            filter=task.filter,
+            chat_template=task.chat_template,
+            items=task.items,
+            seed=SEED,
+            start=len(there.items) if there else 0,
+            share=share,
+            cluster=task.cluster,
+        )
+
+    def _fulfil(self, name: str, part: TaskScores | None) -> None:
+        """Hand out the items wanted, if all of them are there."""
+        want = self.wanted[name]
+        if part is None or want.future.done():
+            return
+        items = part.items[: head(want.task, part.documents, want.share)]
+        if len(items) < head(want.task, part.documents, want.share):
+            return
+        scores = Scores(
+            model=self.side.model.id,
+            format=self.side.format.id,
+            task=name,
+            metric=want.task.metric,
+            filter=want.task.filter,
+            backend=self.side.backend,
+            items=items,
+            planned=planned(want.task, part.documents),
+            seconds=part.seconds * len(items) / len(part.items),
+            load_seconds=part.load_seconds,
+            started=part.started,
+            engine=part.engine,
+            record=key_of(self.series[name].key),
+        )
+        want.future.set_result(scores)

@@ -1,0 +1,164 @@
+"""Is one format competitive with another? Paired non-inferiority of recoveries, for one cell and for a suite.
+
+In: scores of the base, of the other format and of the format in question, on the same items. Out: what is proven about
+the difference of the two recoveries, rec = y1/y0 - y8/y0. Pure; numpy only.
+
+Formulas, for scores y0 (base), y8 (other), y4 (in question) and a margin delta on the scale of recovery::
+
+    H0: rec4 - rec8 = -delta  <=>  mean(v) = 0,   v = y4 - y8 + delta*y0 in [-1, 1 + delta]
+
+With pseudo-scores w = y0 + y4 - y8 this is the test of a recovery: v = w - (1 - delta)*y0, so the tests and limits of
+`quant.stats.metric` (a cell) and `quant.stats.strata` (a suite) apply, and a limit of mean(w)/mean(y0) less 1 is one of
+rec4 - rec8. A cell of which fewer than 30 items changed by 0.1 or more has one worst item added: v = -1 against PASS,
+1 + delta against FAIL. PASS at alpha, FAIL at alpha/2: with the floor, two ways to fail share one alpha.
+
+Sources: Blackwelder 1982, Control. Clin. Trials 3, 345-353 (non-inferiority); Hall 1992, J. R. Statist. Soc. B 54,
+221-228 (skewness); Berger 1982, Technometrics 24, 295-300 (both must be proven, each at alpha).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from quant.stats.decision import check_alpha
+from quant.stats.metric import CHANGE, MIN_CHANGED, MIN_ITEMS, MetricTest
+from quant.stats.moments import PairedMoments, paired_scores
+from quant.stats.strata import Strata
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from quant.records import Status
+
+    Floats = NDArray[np.float64]
+
+MARGIN = 0.02
+
+
+class Tested(Protocol):
+    """What two one-sided tests found."""
+
+    @property
+    def p_pass(self) -> float:
+        """Small proves the claim."""
+
+    @property
+    def p_fail(self) -> float:
+        """Small disproves it."""
+
+    @property
+    def why(self) -> str:
+        """Why the claim cannot be proven whatever the scores say; empty if it can."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What n items prove of rec4 - rec8; `low` is one-sided at alpha and `high` at alpha/2, as the verdict."""
+
+    n: int
+    difference: float | None
+    low: float
+    high: float
+    p_pass: float
+    p_fail: float
+    verdict: Status
+    why: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Triple:
+    """Scores in [0, 1] of one task by three models, shape (n,), paired by position; `weight` as in `TaskScores`."""
+
+    name: str
+    base: ArrayLike
+    other: ArrayLike
+    quantized: ArrayLike
+    weight: float = 1.0
+
+    def arms(self) -> tuple[Floats, Floats]:
+        """Return y0 and the pseudo-scores w; raises ValueError on bad scores."""
+        try:
+            base, other = paired_scores(self.base, self.other)
+            _, quantized = paired_scores(self.base, self.quantized)
+        except ValueError as error:
+            raise ValueError(f"task {self.name}: {error}") from error
+        return base, base + quantized - other
+
+
+def noninferiority(
+    base: ArrayLike, other: ArrayLike, quantized: ArrayLike, *, margin: float = MARGIN, alpha: float = 0.05
+) -> Difference:
+    """Test one cell: three arrays of scores in [0, 1] of the same items, shape (n,).
+
+    Raises ValueError on unequal shapes, a score outside [0, 1], a margin outside (0, 1) or an alpha outside (0, .5).
+    """
+    _check(margin, alpha)
+    y0, w = Triple("cell", base, other, quantized).arms()
+    if not y0.any() or len(y0) < MIN_ITEMS:
+        return _nothing(len(y0), "base scores zero" if len(y0) >= MIN_ITEMS else f"fewer than {MIN_ITEMS} items")
+    test = _cell_test(y0, w)
+    ratio = 1 - margin
+    low, high = test.both.limits(alpha, ratio)[0], test.both.limits(alpha / 2, ratio)[1]
+    p_values = test.p_pass(ratio), test.p_fail(ratio)
+    return _found(len(y0), float(w.mean() / y0.mean()), (low, high), p_values, alpha)
+
+
+def pooled_noninferiority(tasks: Sequence[Triple], *, margin: float = MARGIN, alpha: float = 0.05) -> Difference:
+    """Test the macro averages of a suite (stratified z with its skewness removed); arguments and errors as a cell."""
+    _check(margin, alpha)
+    arms = [task.arms() for task in tasks if task.weight > 0]
+    weights = np.array([task.weight for task in tasks if task.weight > 0], np.float64)
+    n = sum(len(y0) for y0, _ in arms)
+    if not arms or min(len(y0) for y0, _ in arms) < MIN_ITEMS:
+        return _nothing(n, f"fewer than {MIN_ITEMS} items in a task")
+    if not any(y0.any() for y0, _ in arms):
+        return _nothing(n, "base scores zero")
+    strata = Strata.from_moments([PairedMoments.from_scores(*pair) for pair in arms], weights)
+    ratio = np.array([1 - margin])
+    passed, failed = strata.test(ratio, alpha), strata.test(ratio, alpha / 2)
+    limits = float(passed.low[0]), float(failed.high[0])
+    p_values = float(passed.p_pass[0]), float(passed.p_fail[0])
+    return _found(n, float(passed.quantized[0] / passed.base[0]), limits, p_values, alpha)
+
+
+def competitive(difference: Tested, floor: Tested, alpha: float) -> Status:
+    """Return PASS if non-inferiority and floor are both proven at alpha, FAIL if either is disproven at alpha/2."""
+    if min(difference.p_fail, floor.p_fail) <= alpha / 2:
+        return "FAIL"
+    informative = not (difference.why or floor.why)
+    return "PASS" if informative and max(difference.p_pass, floor.p_pass) <= alpha else "INCONCLUSIVE"
+
+
+def _cell_test(y0: Floats, w: Floats) -> MetricTest:
+    """Reduce a cell; w - y0 is y4 - y8."""
+    if np.count_nonzero(np.abs(w - y0) >= CHANGE) >= MIN_CHANGED:
+        moments = PairedMoments.from_scores(y0, w)
+        return MetricTest(moments, moments, skewed=True, enough=True)
+    # The worst items: y0, y8, y4 = 0, 1, 0 gives v = -1, and 1, 0, 1 gives v = 1 + delta.
+    lost = PairedMoments.from_scores(np.append(y0, 0.0), np.append(w, -1.0))
+    won = PairedMoments.from_scores(np.append(y0, 1.0), np.append(w, 2.0))
+    return MetricTest(lost, won, skewed=False, enough=True)
+
+
+def _found(
+    n: int, ratio: float, limits: tuple[float, float], p_values: tuple[float, float], alpha: float
+) -> Difference:
+    low, high = (limit - 1 for limit in limits)
+    verdict: Status = "FAIL" if p_values[1] <= alpha / 2 else "PASS" if p_values[0] <= alpha else "INCONCLUSIVE"
+    return Difference(n, ratio - 1, low, high, *p_values, verdict)
+
+
+def _nothing(n: int, why: str) -> Difference:
+    return Difference(n, None, -math.inf, math.inf, 1.0, 1.0, "INCONCLUSIVE", why)
+
+
+def _check(margin: float, alpha: float) -> None:
+    check_alpha(alpha)
+    if not 0 < margin < 1:
+        raise ValueError(f"margin must be a difference of recoveries in (0, 1), such as .02; got {margin!r}")

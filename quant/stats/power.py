@@ -1,0 +1,231 @@
+"""Planner: how many items prove a recovery, what a given number can prove, and what a pool lacks.
+
+In: `Effect` (what is believed of base and quantized model), a threshold R. Out: items, powers, detectable losses.
+Normal approximation of the tests of `quant.stats.counts` (one cell) and `quant.stats.pooling` (a suite). Pure.
+
+Formulas, with p0 the base's accuracy, d the share of items that flip, rho the true recovery; per item::
+
+    p10 = (d + (1-rho)p0)/2 right -> wrong;   p01 = (d - (1-rho)p0)/2 wrong -> right;   p11 = p0 - p10
+    gap = (rho-R)p0                                         mean of u = y1 - R*y0
+    s1 = p11(1-R)^2 + p10 R^2 + p01 - gap^2                 variance of u if recovery = rho
+    s0 = R(x+y) of `quant.stats.counts`, with probabilities for m, b and c        its restricted estimate at R
+    e = (1+R^2) tau2                                        run noise of the mean, which no item averages out
+
+    power = Phi((|gap| - z_alpha sqrt(s0/n + e)) / sqrt(s1/n + e));   0 for a PASS with n(p0+p01) < ln(alpha)/ln(R)
+    n at e = 0:  ((z_alpha sqrt(s0) + z_power sqrt(s1))/gap)^2
+    pool:  1 - Phi(z_alpha - gap/sqrt(V)),  gap = sum w gap_t,  V = sum w^2 (s1_t/n_t + e_t)
+
+The minimum for a PASS is what items without a single flip need (the rule of three). The quick form
+(z_alpha + z_power)^2 d/gap^2 is within a tenth of n where n*d is large.
+Sources: Nam & Blackwelder 2002, Statist. Med. 21, 689-699; Blackwelder 1982, Contr. Clin. Trials 3, 345-353;
+Hanley & Lippman-Hand 1983, JAMA 249, 1743-1745.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from scipy import special
+
+from quant.stats.tables import z_statistic
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Proof = Literal["PASS", "FAIL"]
+
+MOST = 10**12  # items; a plan that needs more is no plan
+HALVINGS = 50  # of an interval of recoveries at most 1000 wide
+ROUNDING = 1e-12  # of a probability: .8 x (1 - .99) exceeds .008 by less
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a plan believes: base accuracy p0, discordance d (share of items that flip) and true recovery rho."""
+
+    base: float
+    discordance: float
+    recovery: float
+
+    def __post_init__(self) -> None:
+        """Raise ValueError if no two models could be so."""
+        if not 0 < self.base <= 1:
+            raise ValueError(f"base accuracy must lie in (0, 1]; got {self.base!r}")
+        if not self.recovery >= 0:
+            raise ValueError(f"recovery must be >= 0; got {self.recovery!r}")
+        least, most = _discordances(self.base, self.recovery)
+        if least > most + ROUNDING:
+            raise ValueError(f"recovery {self.recovery!r} of base accuracy {self.base!r} is an accuracy above 1")
+        if not least - ROUNDING <= self.discordance <= most + ROUNDING:
+            raise ValueError(
+                f"recovery {self.recovery!r} of base accuracy {self.base!r} needs a discordance from {least:.6g} to "
+                f"{most:.6g}; got {self.discordance!r}"
+            )
+
+    @property
+    def p10(self) -> float:
+        """Probability that an item goes from right to wrong."""
+        return min(max((self.discordance + (1 - self.recovery) * self.base) / 2, 0.0), self.base)
+
+    @property
+    def p01(self) -> float:
+        """Probability that an item goes from wrong to right."""
+        return min(max((self.discordance - (1 - self.recovery) * self.base) / 2, 0.0), 1 - self.base)
+
+    @property
+    def p11(self) -> float:
+        """Probability that both models get an item right."""
+        return self.base - self.p10
+
+    def gap(self, threshold: float) -> float:
+        """Return the mean of u: above 0 where the recovery exceeds the threshold."""
+        return (self.recovery - threshold) * self.base
+
+    def variance(self, threshold: float) -> float:
+        """Return s1, the variance of u of one item."""
+        lost, won = self.p10 * threshold**2, self.p01
+        return max(0.0, self.p11 * (1 - threshold) ** 2 + lost + won - self.gap(threshold) ** 2)
+
+    def restricted_variance(self, threshold: float) -> float:
+        """Return s0, what the test takes for that variance: the estimate if recovery = `threshold`, other than rho."""
+        cells = self.base + self.p01, self.p10, self.p01, threshold
+        return (self.gap(threshold) / float(z_statistic(*map(np.float64, cells)))) ** 2
+
+
+def items_needed(  # noqa: PLR0913 - keyword-only: what a plan may change
+    effect: Effect,
+    threshold: float,
+    *,
+    alpha: float = 0.05,
+    power: float = 0.8,
+    tau2: float = 0.0,
+    proof: Proof = "PASS",
+) -> int | None:
+    """Return the fewest items that give the verdict `proof` with probability `power`; None where no number does.
+
+    None for a PASS where rho <= R, for a FAIL where rho >= R, and where the run noise `tau2` alone hides the gap.
+    Raises ValueError unless .5 <= power < 1.
+    """
+    _check(threshold, alpha, power, tau2)
+    if _distance(effect, threshold, proof) <= 0:
+        return None
+    n = 1 + bisect_left(
+        range(1, MOST), power, key=lambda n: power_at(effect, threshold, n, alpha=alpha, tau2=tau2, proof=proof)
+    )
+    return n if n < MOST else None
+
+
+def power_at(  # noqa: PLR0913 - keyword-only: what a plan may change
+    effect: Effect, threshold: float, n: int, *, alpha: float = 0.05, tau2: float = 0.0, proof: Proof = "PASS"
+) -> float:
+    """Return the probability that n items give the verdict `proof`; 0 below the items that a PASS without flips needs.
+
+    0 too where rho is not on the side of R that is to be proven: the error rate is no power.
+    """
+    _check(threshold, alpha, 0.5, tau2)
+    distance = _distance(effect, threshold, proof)
+    if distance <= 0 or n < 1 or (proof == "PASS" and n < _without_flips(effect, threshold, alpha)):
+        return 0.0
+    runs = (1 + threshold**2) * tau2
+    short = distance - _deviate(alpha) * math.sqrt(effect.restricted_variance(threshold) / n + runs)
+    spread = math.sqrt(effect.variance(threshold) / n + runs)
+    return float(special.ndtr(short / spread)) if spread > 0 else float(short >= 0)
+
+
+def detectable_loss(  # noqa: PLR0913 - keyword-only: what a plan may change
+    base: float,
+    discordance: float,
+    threshold: float,
+    n: int,
+    *,
+    alpha: float = 0.05,
+    power: float = 0.8,
+    tau2: float = 0.0,
+) -> float | None:
+    """Return 1 - rho for the largest rho < R that n items prove to be below R with probability `power`; None if none.
+
+    To be read: a true recovery of rho or below would be proven below R with 80 %. `discordance` is that of a model
+    without the loss; a loss that does not fit into it makes it as large as the loss itself, (1-rho)p0, and where more
+    items would have to go wrong than the base has right it is as large as can be.
+    """
+    _check(threshold, alpha, power, tau2)
+    low, high = 0.0, min(threshold, 1 / base)
+
+    def detected(recovery: float) -> bool:
+        least, most = _discordances(base, recovery)
+        effect = Effect(base, min(max(discordance, least), most), recovery)
+        return power_at(effect, threshold, n, alpha=alpha, tau2=tau2, proof="FAIL") >= power
+
+    if not detected(low):
+        return None
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if detected(middle) else (low, middle)
+    return 1 - low
+
+
+def pool_power(  # noqa: PLR0913 - keyword-only: what a plan may change
+    effects: Sequence[Effect],
+    sizes: Sequence[int],
+    weights: Sequence[float],
+    threshold: float,
+    *,
+    alpha: float = 0.05,
+    tau2s: Sequence[float] | None = None,
+) -> float:
+    """Return the probability that a suite of T tasks is proven at or above the threshold; weights are relative."""
+    _check(threshold, alpha, 0.5, 0.0)
+    gap, items, runs = _pooled(effects, sizes, weights, threshold, tau2s)
+    if gap <= 0:
+        return 0.0
+    return float(special.ndtr(gap / math.sqrt(items + runs) - _deviate(alpha))) if items + runs > 0 else 1.0
+
+
+def pool_factor(  # noqa: PLR0913 - keyword-only: what a plan may change
+    effects: Sequence[Effect],
+    sizes: Sequence[int],
+    weights: Sequence[float],
+    threshold: float,
+    *,
+    alpha: float = 0.05,
+    power: float = 0.8,
+    tau2s: Sequence[float] | None = None,
+) -> float | None:
+    """Return the factor by which all sizes must grow for `pool_power` to reach `power`: 1 if it does already.
+
+    None where no factor does: the average recovery is not above the threshold, or run noise alone hides the gap.
+    """
+    _check(threshold, alpha, power, 0.0)
+    gap, items, runs = _pooled(effects, sizes, weights, threshold, tau2s)
+    allowed = (gap / (_deviate(alpha) + _deviate(1 - power))) ** 2 - runs
+    return max(1.0, items / allowed) if gap > 0 and allowed > 0 else None
+
+
+def worth(effect: Effect, threshold: float) -> float:
+    """Return gap^2/s1: what one more item of such a task adds to the squared z; 0 where it cannot help.
+
+    Divided by seconds per item it ranks the tasks to add: high base accuracy and low discordance first.
+    """
+    gap, variance = effect.gap(threshold), effect.variance(threshold)
+    if gap <= 0:
+        return 0.0
+    return gap**2 / variance if variance > 0 else math.inf
+
+
+def _pooled(
+    effects: Sequence[Effect],
+    sizes: Sequence[int],
+    weights: Sequence[float],
+    threshold: float,
+    tau2s: Sequence[float] | None,
+) -> tuple[float, float, float]:
+    """Return the pool's gap, and what its items and its runs contribute to V."""
+    noise, total = tau2s or [0.0] * len(effects), math.fsum(weights)
+    tasks = [(w / total, *task) for w, *task in zip(weights, effects, sizes, noise, strict=True)]
+    gap = math.fsum(w * effect.gap(threshold) for w, effect, _, _ in tasks)
+    items = math.fsum(w * w * effect.variance(threshold) / n for w, effect, n, _ in tasks)
+    return gap, items, math.fsum(w * w * (1 + threshold**2) * tau2 for w, _, _, tau2 in tasks)
