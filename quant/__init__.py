@@ -3,12 +3,14 @@ r"""The library of the recovery suite: everything a script or a notebook would w
 Data flows one way, and each arrow is a record on disk::
 
     matrix -> quantize -> evaluate -> judge -> report
-                 \______ store ______/
+                 |          |   ^______|
+                 \__ store _/    more items, until a claim is proven or they are spent
 
 =====================  =====================================================================
 room                   role
 =====================  =====================================================================
 `records`, `errors`    the nouns and the one error tree that every room shares
+`claims`               the nouns of judging: gates, profiles, verdicts
 `matrix`               TOML in, validated models, formats, tasks, suites and gates out
 `models`, `tasks`      a model's or a task's files: found, checked, hashed
 `integrity`            what is wrong with a checkpoint's files, found before an engine starts
@@ -16,10 +18,16 @@ room                   role
 `hardware`             what this machine is and can serve (capabilities by name)
 `environment`          versions that can move a number; the settings of every child process
 `store`, `cache`       content-addressed results; the command that looks after them
+`series`               scores of one task in the store: a growing head of its random order
 `stages`               one heavy library each, in a child process
-`workers`, `jobs`      a thread a device; the two kinds of work that they take
-`pipeline`             what the selected cells need, in the order that keeps devices busy
+`workers`, `jobs`      a thread a device; what both kinds of work share:
+`quantization`         the job that makes a checkpoint
+`evaluation`           the job that scores one, as far as it is asked to
+`pipeline`             what is asked for, made once, in the order that keeps devices busy
 `stats`, `judge`       pure: numbers -> intervals, records -> verdicts
+`verdicts`             asks the pipeline for items, look by look, until `judge` has settled each claim
+`stored`               the verdicts of an earlier run again, from its records
+`plan`                 what a suite can prove, before anything runs
 `report`               verdicts -> terminal table and JSON
 =====================  =====================================================================
 """

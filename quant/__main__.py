@@ -50,6 +50,22 @@ def _parser() -> argparse.ArgumentParser:
     )
     judge.add_argument("-o", "--output", type=Path, help="write here instead of to standard output")
     judge.set_defaults(run=_judge)
+    planner = commands.add_parser("plan", help="what a suite can prove, before anything is run; 3 if not all averages")
+    default = ROOT / "fixtures" / "data" / "matrix.toml"
+    planner.add_argument("--matrix", type=Path, default=default, help="default: the reference matrix")
+    planner.add_argument("--suite", default="reference", help="default: %(default)s")
+    planner.add_argument("--models", default="", metavar="A,B", help="default: those of the suite")
+    planner.add_argument("--formats", default="", metavar="A,B", help="default: those of the suite")
+    planner.add_argument("--gate", default="release", metavar="PROFILE", help="how strict (default: %(default)s)")
+    planner.add_argument("--full", action="store_true", help="plan to score all items")
+    planner.add_argument("--store", type=Path, default=ROOT / ".store", help="default: .store")
+    planner.add_argument("--backend", default="auto", choices=("auto", "vllm", "hf"), help="default: %(default)s")
+    planner.add_argument(
+        "--power", type=float, default=0.8, help="chance of a proof to plan for (default: %(default)s)"
+    )
+    planner.add_argument("--recovery", type=float, default=1.0, help="true recovery to plan for (default: %(default)s)")
+    planner.add_argument("--json", action="store_true", help="JSON instead of a table")
+    planner.set_defaults(run=_plan)
     return parser
 
 
@@ -94,6 +110,44 @@ def _judge(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise UsageError(f"-o {arguments.output}: cannot be written: {error.strerror}") from None
     return counted.exit_code(lines)
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    import shutil
+
+    import msgspec
+
+    from quant import hardware, matrix, plan
+    from quant.inputs import Inputs
+    from quant.jobs import Context
+    from quant.report import plan as report
+    from quant.store import Store
+
+    declared = matrix.load(arguments.matrix.resolve())
+    profile = declared.pick("profiles", arguments.gate)
+    if arguments.full:
+        profile = msgspec.structs.replace(profile, looks=(1.0,))
+    chosen = ([*dict.fromkeys(filter(None, names.split(",")))] for names in (arguments.models, arguments.formats))
+    cells = list(declared.cells(arguments.suite, *chosen, items=profile.items))
+    inputs = Inputs(declared, hardware.probe())
+    inputs.check(cells)
+    try:
+        store = Store(arguments.store.resolve())
+    except OSError as error:
+        raise UsageError(f"--store {arguments.store}: cannot be used: {error.strerror}") from None
+    found = plan.plan(
+        Context(inputs, store, lambda _message: None),
+        arguments.suite,
+        cells,
+        profile,
+        backend=arguments.backend,
+        target=arguments.power,
+        recovery=arguments.recovery,
+    )
+    width, colour = shutil.get_terminal_size().columns, sys.stdout.isatty()
+    lines = report.table(found, width=width, colour=colour), "", *report.remarks(found)
+    print(*([msgspec.json.encode(found).decode()] if arguments.json else lines), sep="\n")
+    return found.exit_code
 
 
 if __name__ == "__main__":

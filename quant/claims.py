@@ -111,8 +111,8 @@ class Verdict(Record, frozen=True, kw_only=True):
     format: str
     task: str
     status: Status
-    base: float
-    quantized: float
+    base: float | None
+    quantized: float | None
     recovery: float | None
     low: float | None
     high: float | None

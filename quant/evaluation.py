@@ -74,9 +74,10 @@ class Evaluation:
     def _run_ahead(self, ask: Ask) -> None:
         """Score all that is left of these tasks while the engine is up, where starting it again would cost more."""
         there = [(want, scores) for want in self.wanted.values() if (scores := self.series[want.task.id].read())]
-        left = sum(part.seconds * (1 / want.share - 1) for want, part in there)
-        if 0 < left < max((part.load_seconds for _, part in there), default=0.0):
-            self._evaluate([want._replace(share=1.0) for want, _ in there], ask)
+        short = [(w, part) for w, part in there if len(part.items) < planned(w.task, part.documents)]
+        seconds = sum(part.seconds * (planned(w.task, part.documents) / len(part.items) - 1) for w, part in short)
+        if short and seconds < max(part.load_seconds for _, part in short):
+            self._evaluate([want._replace(share=1.0) for want, _ in short], ask)
 
     def _evaluate(self, wanted: Sequence[Wanted], ask: Ask) -> None:
         begun = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -60,14 +61,25 @@ def remarks(verdicts: Sequence[Verdict]) -> list[str]:
             limits = f"{percent(other.difference)} points ({percent(other.low)}..{percent(other.high)})"
             gate = f">= {percent(-verdict.gate.margin, 1)}"
             lines.append(f"{name}: recovery against {other.competitor} {limits}, gate {gate}: {other.status}")
-        if noise := verdict.noise:
-            excess = f"excess sd {percent(noise.excess**0.5)} points" if noise.runs >= ENOUGH_RUNS else "excess unknown"
-            hopeless = "; a checkpoint as different as a re-run would not PASS" if noise.unprovable else ""
-            flips = f"{noise.runs} runs of the base flip {percent(noise.flip_rate)} % of items"
-            lines.append(f"{name}: {flips}, {excess}{hopeless}")
         if verdict.waiver:
             lines.append(f"{name}: {verdict.waiver}{'; PASS, so delete it' if verdict.status == 'PASS' else ''}")
-    return lines
+    rows = groupby(verdicts, key=lambda verdict: f"{verdict.model} {verdict.format}")
+    return lines + [line for name, row in rows for line in _noises(name, list(row))]
+
+
+def _noises(name: str, row: Sequence[Verdict]) -> list[str]:
+    """Say what repeated runs of the base differ by, over all tasks of a model x format."""
+    found = [(verdict.task, verdict.noise) for verdict in row if verdict.noise]
+    if not found:
+        return []
+    runs = min(noise.runs for _, noise in found)
+    task, worst = max(found, key=lambda entry: entry[1].flip_rate)
+    most = f"{runs} runs of the base flip at most {percent(worst.flip_rate)} % of items ({task})"
+    spread = percent(max(noise.excess for _, noise in found) ** 0.5)
+    excess = f"their excess sd is at most {spread} points" if runs >= ENOUGH_RUNS else "too few for their excess"
+    hopeless = ", ".join(task for task, noise in found if noise.unprovable)
+    label = f"; a checkpoint as different as a re-run would not PASS on {hopeless}" if hopeless else ""
+    return [f"{name}: {most}; {excess}{label}"]
 
 
 def items(verdict: Verdict) -> str:

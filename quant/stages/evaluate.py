@@ -97,6 +97,8 @@ def _samples(lm: Any, task: TaskRequest) -> tuple[list[int], int, list[dict[str,
     _draw_examples_by_document(loaded["tasks"][task.lm_eval], task.seed)
     documents = len(loaded["tasks"][task.lm_eval].eval_docs)
     places = choose(documents, task)
+    if not places:  # lm-eval would score all documents
+        raise TaskError(f"task {task.id!r}: no document is left from place {task.start} of {documents} on")
     result = evaluate(
         lm=lm,
         task_dict=loaded,
@@ -114,7 +116,7 @@ def _samples(lm: Any, task: TaskRequest) -> tuple[list[int], int, list[dict[str,
 
 
 def order(documents: int, seed: int) -> list[int]:
-    """Return the places in the file of all documents, in the task's random order; to score fewer is to take its head."""
+    """Return the places in the file of all documents, in the task's random order; a part of it is its head."""
     return sorted(range(documents), key=lambda place: hashlib.sha256(f"{seed}:{place}".encode()).digest())
 
 

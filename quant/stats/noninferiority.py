@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from quant.stats.decision import check_alpha
+from quant.stats.decision import RATIOS, check_alpha
 from quant.stats.metric import CHANGE, MIN_CHANGED, MIN_ITEMS, MetricTest
-from quant.stats.moments import PairedMoments, paired_scores
+from quant.stats.moments import PairedMoments
 from quant.stats.strata import Strata
 
 if TYPE_CHECKING:
@@ -81,13 +81,23 @@ class Triple:
     quantized: ArrayLike
     weight: float = 1.0
 
+    def __post_init__(self) -> None:
+        """Raise ValueError on a weight that is none."""
+        if not 0 <= self.weight < math.inf:
+            raise ValueError(f"task {self.name}: weight must be a finite number >= 0; got {self.weight!r}")
+
     def arms(self) -> tuple[Floats, Floats]:
         """Return y0 and the pseudo-scores w; raises ValueError on bad scores."""
-        try:
-            base, other = paired_scores(self.base, self.other)
-            _, quantized = paired_scores(self.base, self.quantized)
-        except ValueError as error:
-            raise ValueError(f"task {self.name}: {error}") from error
+        arms = [np.asarray(arm, np.float64) for arm in (self.base, self.other, self.quantized)]
+        if arms[0].ndim != 1 or any(arm.shape != arms[0].shape for arm in arms):
+            shapes = ", ".join(str(arm.shape) for arm in arms)
+            raise ValueError(f"task {self.name}: base, other and quantized must be flat, of one length; got {shapes}")
+        for arm, scores in zip(("base", "other", "quantized"), arms, strict=True):
+            outside = np.flatnonzero(~((scores >= 0) & (scores <= 1)))
+            if len(outside):
+                found = f"{scores[outside[0]]!s} at index {outside[0]}"
+                raise ValueError(f"task {self.name}: {arm} scores must lie in [0, 1]; got {found}")
+        base, other, quantized = arms
         return base, base + quantized - other
 
 
@@ -149,7 +159,8 @@ def _cell_test(y0: Floats, w: Floats) -> MetricTest:
 def _found(
     n: int, ratio: float, limits: tuple[float, float], p_values: tuple[float, float], alpha: float
 ) -> Difference:
-    low, high = (limit - 1 for limit in limits)
+    low = limits[0] - 1 if limits[0] > 0 else -math.inf  # nothing below the range searched is excluded
+    high = max(limits[1], RATIOS[0]) - 1
     verdict: Status = "FAIL" if p_values[1] <= alpha / 2 else "PASS" if p_values[0] <= alpha else "INCONCLUSIVE"
     return Difference(n, ratio - 1, low, high, *p_values, verdict)
 

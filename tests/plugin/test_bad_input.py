@@ -56,7 +56,34 @@ def missing_calibration(folder: Path) -> None:
     (folder / "calibration" / "world.jsonl").unlink()
 
 
+def waive(folder: Path, *changed: str) -> None:
+    entry = {"cell": '"ref-4m-int8-w8a8-facts"', "reason": '"known"', "owner": '"us"', "issue": '"#1"'}
+    lines = [f"{key} = {value}" for key, value in (entry | {"expires": "2999-01-31"}).items()]
+    text = "\n".join(["[[waivers]]", *lines]).replace(*changed)
+    (folder / "waivers.toml").write_text(text)
+
+
+def expired_waiver(folder: Path) -> None:
+    waive(folder, "2999-01-31", "2020-01-31")
+
+
+def unmatched_waiver(folder: Path) -> None:
+    waive(folder, "facts", "fact")
+
+
+def falling_looks(folder: Path) -> None:
+    change(folder, "\n[gates]\n", "\n[profiles.release]\nlooks = [0.5, 0.25, 1.0]\n\n[gates]\n")
+
+
+def unknown_competitor(folder: Path) -> None:
+    change(folder, 'competitor = "int8-w8a8"', 'competitor = "int8-w8a9"')
+
+
 MISTAKES = {
+    expired_waiver: "*waivers.toml:1: the waiver of ref-4m-int8-w8a8-facts expired on 2020-01-31; renew or delete it*",
+    unmatched_waiver: "*waivers.toml:1: no cell of any suite is called 'ref-4m-int8-w8a8-fact' (did you mean*",
+    falling_looks: "*matrix.toml:*[[]profiles.release[]] looks rise from above 0 to 1.0; found [[]0.5, 0.25, 1.0[]]*",
+    unknown_competitor: "*[[]formats.int4-w4a16[]] no format is called 'int8-w8a9' (did you mean 'int8-w8a8'*",
     unknown_key: "*matrix.toml:*[[]models.ref-4m[]] unknown key 'context_length'*did you mean 'context_tokens'*",
     unknown_format: "*matrix.toml:*[[]suites.reference[]] no format is called 'int4-w4a17' (did you mean 'int4-w4a16'*",
     missing_model: "*model 'ref-4m': no such folder: *ref-5m*",
@@ -82,3 +109,18 @@ def test_a_mistake_is_named_before_an_engine_starts(
     found = session("--matrix", copied / "matrix.toml", "--store", tmp_path / "store")
     found.stderr.fnmatch_lines([f"ERROR: {message}"])
     assert (found.ret, list(tmp_path.glob("store/logs/*"))) == (pytest.ExitCode.USAGE_ERROR, [])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--gate", "nightli"), "*no profile 'nightli' (did you mean 'nightly'?); there are pr, nightly, release"),
+        (("--noise-floor", "1"), "--noise-floor 1: run noise needs 2 runs of the base, and 5 before the gate uses it"),
+    ],
+)
+def test_a_bad_option_is_answered_with_what_is_possible(
+    session: Callable[..., pytest.RunResult], options: tuple[str, str], message: str
+) -> None:
+    found = session(*options)
+    found.stderr.fnmatch_lines([f"ERROR: {message}"])
+    assert found.ret == pytest.ExitCode.USAGE_ERROR

@@ -47,4 +47,15 @@ def test_the_options_are_few_and_frozen() -> None:
     parser = pytest.Parser(_ispytest=True)
     pytest_addoption(parser)
     names = [option.names()[0] for option in parser.getgroup("recovery").options]
-    assert names == ["--models", "--formats", "--suite", "--matrix", "--backend", "--store", "--report"]
+    assert names == [
+        "--models",
+        "--formats",
+        "--suite",
+        "--matrix",
+        "--gate",
+        "--full",
+        "--noise-floor",
+        "--backend",
+        "--store",
+        "--report",
+    ]

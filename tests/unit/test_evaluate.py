@@ -44,6 +44,10 @@ def test_what_is_there_is_not_chosen_again() -> None:
     assert chosen(1000, share=0.25) + chosen(1000, start=250) == chosen(1000)
 
 
+def test_nothing_is_left_behind_the_last_document() -> None:
+    assert chosen(10, start=10) == []
+
+
 def test_another_seed_chooses_other_documents() -> None:
     assert order(1000, seed=0)[:100] != order(1000, seed=1)[:100]
 

@@ -68,8 +68,8 @@ def test_a_remark_tells_of_run_noise_that_a_verdict_could_not_overcome() -> None
     noise = Noise(runs=5, flip_rate=0.02, excess=0.0001, p=0.01, unprovable=True)
     assert terminal.remarks([structs.replace(FAILED, noise=noise)]) == [
         (
-            "ref-4m int4-gptq arithmetic: 5 runs of the base flip 2.00 % of items, excess sd 1.00 points; "
-            "a checkpoint as different as a re-run would not PASS"
+            "ref-4m int4-gptq: 5 runs of the base flip at most 2.00 % of items (arithmetic); their excess sd is at "
+            "most 1.00 points; a checkpoint as different as a re-run would not PASS on arithmetic"
         )
     ]
 

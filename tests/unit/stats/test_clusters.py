@@ -41,12 +41,13 @@ def test_a_unit_is_the_sum_of_its_cluster_scaled_by_clusters_over_items() -> Non
 
 
 def test_the_t_of_clusters_is_that_of_their_sums() -> None:
-    # Liang & Zeger 1986: sum of all u over sqrt(K) sd of the K sums, df K-1
+    # Liang & Zeger 1986: sum of all u over sqrt(K) sd of the K sums, df K-1; less its skewness
     base, quantized, clusters = lost_passages(400, 0.8, np.random.default_rng(4))
     sums = np.bincount(clusters, quantized - 0.9 * base)
     t = float(sums.sum() / (math.sqrt(400) * sums.std(ddof=1)))
     p = MetricTest.from_units(units_of(base, quantized, clusters)).p_pass(0.9)
-    assert p == pytest.approx(float(special.stdtr(399, -t)), rel=1e-9)
+    k = float(((sums - sums.mean()) ** 3).mean() / sums.std(ddof=1) ** 3 / math.sqrt(400))
+    assert p == pytest.approx(float(special.stdtr(399, -(t + k * t**2 / 3 + k**2 * t**3 / 27 + k / 6))), rel=1e-9)
 
 
 def test_few_moved_clusters_are_tested_with_one_lost_cluster_of_mean_size() -> None:
@@ -170,10 +171,9 @@ def test_lost_passages_at_the_threshold_are_misjudged_at_most_061_of_the_time(pa
 @pytest.mark.slow
 @pytest.mark.parametrize("threshold", [0.9, 0.95, 0.97, 0.99])
 @pytest.mark.parametrize("passages", [12, 40, 100, 300, 1000])
-def test_the_grid_of_lost_passages_is_misjudged_at_most_067_of_the_time(passages: int, threshold: float) -> None:
-    # .061 except .067 false PASS at 1000 passages and .95: the plain t at 50 moved clusters, which still are skewed
+def test_the_grid_of_lost_passages_is_misjudged_at_most_061_of_the_time(passages: int, threshold: float) -> None:
     rates = error_rates(passages, threshold, 4000, np.random.default_rng(9))
-    assert max(rates) <= 0.067 + 3.3 * math.sqrt(0.067 * 0.933 / 4000)
+    assert max(rates) <= 0.061 + 3.3 * math.sqrt(0.061 * 0.939 / 4000)
 
 
 @pytest.mark.parametrize(("passages", "threshold"), [(40, 0.9), (100, 0.95), (300, 0.97), (400, 0.9)])
