@@ -27,7 +27,7 @@ room                   role
 `stats`, `judge`       pure: numbers -> intervals, records -> verdicts
 `verdicts`             asks the pipeline for items, look by look, until `judge` has settled each claim
 `stored`               the verdicts of an earlier run again, from its records
-`plan`                 what a suite can prove, before anything runs
+`plan`, `shelf`        what a suite can prove, before anything runs
 `report`               verdicts -> terminal table and JSON
 =====================  =====================================================================
 """

@@ -143,7 +143,7 @@ class Verdict(Record, frozen=True, kw_only=True):
     @property
     def stopped(self) -> bool:
         """Whether it was decided before all planned items were scored."""
-        return self.n < self.planned
+        return self.look < len(self.gate.shares)
 
     @property
     def cell(self) -> str:

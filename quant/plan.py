@@ -8,41 +8,36 @@ else assumed. A claim is planned at its last look (earlier ones cost at most .03
 from __future__ import annotations
 
 import math
-from contextlib import suppress
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
 from msgspec.structs import replace
 from scipy import special
 
 from quant import hardware
 from quant.errors import UsageError
-from quant.jobs import Context, Side
+from quant.jobs import Side
 from quant.matrix import BASE
-from quant.quantization import CHECKPOINT
-from quant.records import Checkpoint
 from quant.report.plan import Number, Plan, Row, together
-from quant.series import find, planned
+from quant.series import planned
+from quant.shelf import Costs, Shelf
 from quant.stats.pooling import MIN_PLANNED
 from quant.stats.power import detectable_loss, items_needed, pool_factor, pool_power, power_at, worth
 from quant.stats.sequential import expected_share
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Sequence
 
     from quant.claims import Gate, Profile
+    from quant.jobs import Context
     from quant.matrix import Cell
     from quant.records import Family, Task
-    from quant.stages.protocol import TaskScores
 
 # Defaults of the planner, for what was never measured: published comparisons of formats (such as arXiv:2411.02355) give
 # scores of whole benchmarks, which do not say how many items flip.
 ACCURACY = 0.75
 DISCORDANCE: dict[Family, float] = {"fp8": 0.03, "int8": 0.06, "int4": 0.12, "fp4": 0.12}
 MAX_RECOVERY = 2.0  # a higher one is a percentage
-
-Costs = dict[str, float]  # seconds by what they are spent on, so that nothing counts twice; inf where no rate is known
 
 
 def plan(  # noqa: PLR0913 - keyword-only: what a plan may change
@@ -57,7 +52,7 @@ def plan(  # noqa: PLR0913 - keyword-only: what a plan may change
 ) -> Plan:
     """Plan cells that were checked. Raises `UsageError` if there are none, or on a power or recovery that is none."""
     _check(cells, target, recovery)
-    machine, shelf, rows = context.inputs.machine, _Shelf(context, cells), list[Row]()
+    machine, shelf, rows = context.inputs.machine, Shelf(context, cells), list[Row]()
     spent: list[tuple[float, int]] = []  # seconds and devices, a model
     for _, of_model in groupby(cells, key=lambda cell: cell.model.id):
         costs = Costs()
@@ -82,60 +77,10 @@ def plan(  # noqa: PLR0913 - keyword-only: what a plan may change
     )
 
 
-class _Shelf:
-    """What the store has of sides of comparisons, each read once."""
-
-    def __init__(self, context: Context, cells: Sequence[Cell]) -> None:
-        self.context, self.inputs = context, context.inputs
-        self.on_cpu = context.inputs.machine.kind.startswith("cpu")
-        self._formats = {fmt.id: fmt for fmt in (BASE, *(cell.format for cell in cells))}.values()
-        self._entries = context.store.manifests()
-        self._scores: dict[tuple[str, str, str], TaskScores | None] = {}
-
-    def checkpoint(self, side: Side) -> Checkpoint | None:
-        if side.format.id == BASE.id:
-            return self.inputs.base(side.model)
-        folder = self.context.store.find("checkpoints", self.inputs.checkpoint_key(side.model, side.format))
-        return msgspec.json.decode((folder / CHECKPOINT).read_bytes(), type=Checkpoint) if folder else None
-
-    def scores(self, side: Side, task: Task) -> TaskScores | None:
-        name = (side.label, side.backend, task.id)
-        if name not in self._scores:
-            checkpoint = self.checkpoint(side)
-            found = find(self.context, side, task, checkpoint).read() if checkpoint else None
-            self._scores[name] = found if found and found.items else None
-        return self._scores[name]
-
-    def have(self, side: Side, task: Task) -> int:
-        return len(found.items) if (found := self.scores(side, task)) else 0
-
-    def rate(self, side: Side, task: Task) -> float:
-        """Return the seconds an item: of this side, else of the model in another format."""
-        sides = (side, *(side._replace(format=fmt) for fmt in self._formats))
-        found = (scores for each in sides if (scores := self.scores(each, task)))
-        return next((scores.seconds / len(scores.items) for scores in found), math.inf)
-
-    def costs(self, sides: Iterable[Side], task: Task, items: float) -> Costs:
-        """Price what the store lacks of `items`, and of checkpoints: what the newest of that name took."""
-        costs = Costs()
-        for side in sides:
-            if (left := items - self.have(side, task)) > 0:
-                costs[f"{side.label} {side.backend} {task.id}"] = left * self.rate(side, task)
-            if not self.checkpoint(side):
-                costs[side.label] = next(self._makings(side), math.inf)
-        return costs
-
-    def _makings(self, side: Side) -> Iterator[float]:
-        for folder, manifest in self._entries:
-            if (manifest.kind, manifest.label) == ("checkpoints", side.label):
-                with suppress(OSError, msgspec.MsgspecError):  # damaged, or of another schema
-                    yield msgspec.json.decode((folder / CHECKPOINT).read_bytes(), type=Checkpoint).seconds
-
-
 class _Claims(NamedTuple):
     """The claims of one model x format: one a task, and their average."""
 
-    shelf: _Shelf
+    shelf: Shelf
     gate: Gate
     side: Side
     target: float
@@ -154,12 +99,16 @@ class _Claims(NamedTuple):
             costs |= self.shelf.costs(self.sides, task, max(row.expected or math.inf, share * (row.items or 0)))
         rates = [math.fsum(self.shelf.rate(side, task) for side in self.sides) for task in tasks]
         timed = all(0 < rate < math.inf for rate in rates)
-        worths = {
-            row.task: worth(row.effect(self.recovery), row.threshold) / (rate if timed else 1)
-            for row, rate in zip(rows, rates, strict=True)
-        }
+        worths = {row.task: self._worth(row) / (rate if timed else 1) for row, rate in zip(rows, rates, strict=True)}
         first = tuple(sorted(worths, key=worths.__getitem__, reverse=True))
         return [*rows, replace(self._priced(average, costs), first=first, timed=timed)], costs
+
+    def _worth(self, row: Row) -> float:
+        """Return what an item more of a task tells the average: of equal weights, the noisiest mean gains most."""
+        effect = row.effect(self.recovery)
+        if self.gate.definition == "item":
+            return worth(effect, row.threshold)
+        return effect.variance(row.threshold) / (row.items or 1) ** 2
 
     def _task(self, task: Task) -> Row:
         row, level = self._believed(task), self.gate.alpha

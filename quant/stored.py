@@ -12,7 +12,8 @@ import msgspec
 from msgspec.structs import replace
 
 from quant.errors import UsageError
-from quant.judge.recovery import Pair, judge_average, judge_task
+from quant.judge.pairs import Pair
+from quant.judge.recovery import judge_average, judge_task
 from quant.records import Scores
 from quant.report import results
 from quant.series import KIND, Series

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from quant.errors import SuiteError
 from quant.jobs import Side, fail
-from quant.judge.recovery import Pair, judge_average, judge_task, settled
+from quant.judge.pairs import Pair
+from quant.judge.recovery import judge_average, judge_task, settled
 from quant.matrix import BASE
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from msgspec.structs import replace
 
 from quant.claims import Averages, Evidence, Verdict
-from quant.errors import PairingError
 from quant.judge import competitive, noise
+from quant.judge.pairs import joined, once
 from quant.stats.multiplicity import benjamini_hochberg, holm
 from quant.stats.paired import paired_recovery
 from quant.stats.pooling import TaskScores, pool
@@ -24,57 +24,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from quant.claims import Gate
-    from quant.records import Item, Scores
+    from quant.judge.pairs import Columns, Pair
     from quant.stats.paired import PairedResult
     from quant.stats.pooling import PooledResult
 
-Columns = tuple[list[float], list[float]]  # scores of base and quantized model, in one order
 VETO_ALPHA = 0.01  # at which a task must be proven below the floor to veto
 SUSPECT = 0.10  # false discovery rate of what is listed as suspect
-
-
-class Pair(NamedTuple):
-    """Scores of one task by both models, joined item by item.
-
-    `chance` is the task's guessing rate; `rival` are the scores of the format that this one competes with; `repeats`
-    are further runs of the base.
-    """
-
-    base: Scores
-    quantized: Scores
-    chance: float = 0.0
-    rival: Scores | None = None
-    repeats: tuple[Scores, ...] = ()
-
-    def first(self, share: float) -> Pair:
-        """Return the first share of the planned items on both sides."""
-        rival = self.rival and self.rival.first(share)
-        return self._replace(base=self.base.first(share), quantized=self.quantized.first(share), rival=rival)
-
-    def columns(self) -> Columns:
-        """Return both models' scores in one order; `PairingError` if they are not about the same items."""
-        return [item.score for item in self.base.items], joined(self.base, self.quantized)
-
-    def clusters(self) -> list[str] | None:
-        """Return the cluster of each item; None if the task has none."""
-        found = [item.cluster for item in self.base.items]
-        return found if any(found) else None
-
-
-def joined(base: Scores, other: Scores) -> list[float]:
-    """Return the scores of `other` in the order of the base's items; `PairingError` if the items are not the same."""
-    left, right = _by_document(base), _by_document(other)
-    where = f"{other.model}-{other.format}-{other.task}"
-    if base.backend != other.backend:
-        raise PairingError(f"{where}: base was served by {base.backend}, the format by {other.backend}")
-    if lost := left.keys() ^ right.keys():
-        msg = f"{where}: {len(lost)} items are in one record only (base n={len(left)}, quantized n={len(right)})"
-        raise PairingError(f"{msg}; evaluate both again")
-    for document, item in left.items():
-        theirs = right[document]
-        if (item.prompt_hash, item.target_hash) != (theirs.prompt_hash, theirs.target_hash):
-            raise PairingError(f"{where}: document {document[:12]} had another prompt or target for each model")
-    return [right[document].score for document in left]
 
 
 def judge_task(pair: Pair, gate: Gate, look: int = 0) -> Verdict:
@@ -91,7 +46,7 @@ def judge_task(pair: Pair, gate: Gate, look: int = 0) -> Verdict:
     )
     verdict = _verdict([pair], [columns], result, gate, look, level)
     shown = noise.shown(runs, result.base_mean or 0.0, gate, pair.base.planned)
-    verdict = replace(verdict, task=pair.quantized.task, p_floor=floor.p_fail, noise=shown)
+    verdict = replace(verdict, task=pair.quantized.task, p_floor=floor.p_fail, noise=shown, evidence=(_evidence(pair),))
     if why := noise.against_itself(pair.repeats, gate):
         return replace(verdict, status="INCONCLUSIVE", why=why)
     return verdict
@@ -104,7 +59,8 @@ def judge_average(pairs: Sequence[Pair], gate: Gate, look: int = 0) -> Verdict:
     """
     look = look or len(gate.shares)
     level, share = nominal_levels(gate.shares, gate.alpha)[look - 1], gate.shares[look - 1]
-    pairs = [pair.first(share) for pair in pairs]
+    whole = [pair.first(share) for pair in pairs]
+    pairs = once(whole)
     columns = [pair.columns() for pair in pairs]
     tasks = [_pooled(pair, column) for pair, column in zip(pairs, columns, strict=True)]
     result = pool(tasks, gate.threshold, alpha=level, definition=gate.definition)
@@ -112,7 +68,9 @@ def judge_average(pairs: Sequence[Pair], gate: Gate, look: int = 0) -> Verdict:
     averages = Averages(
         macro=result.macro.recovery, item=result.item_pooled.recovery, ratios=result.average_of_ratios.recovery
     )
-    verdict = replace(verdict, averages=averages)
+    twice = sum(len(pair.base.items) for pair in whole) - verdict.n
+    why = "; ".join(filter(None, (verdict.why, f"{twice:,} items are in two tasks and count once" if twice else "")))
+    verdict = replace(verdict, averages=averages, evidence=tuple(map(_evidence, whole)), why=why)
     if not gate.competitor or not all(pair.rival for pair in pairs):
         return verdict
     rivals = [joined(pair.base, pair.rival) for pair in pairs if pair.rival]
@@ -201,7 +159,6 @@ def _verdict(  # noqa: PLR0913, PLR0917 - one place for both kinds of verdict
         p_pass=result.p_pass,
         p_fail=result.p_fail,
         why=result.why or getattr(result, "disagreement", ""),
-        evidence=tuple(map(_evidence, pairs)),
         backend=first.backend,
         seconds=sum(pair.quantized.seconds for pair in pairs),
     )
@@ -221,18 +178,6 @@ def _evidence(pair: Pair) -> Evidence:
         repeats=tuple(repeats),
         chance=pair.chance,
     )
-
-
-def _by_document(scores: Scores) -> dict[str, Item]:
-    where = f"{scores.model}-{scores.format}-{scores.task}"
-    found: dict[str, Item] = {}
-    for item in scores.items:
-        if item.doc_hash in found:
-            raise PairingError(f"{where}: document {item.doc_hash[:12]} was scored twice")
-        if not 0 <= item.score <= 1:  # also false for NaN
-            raise PairingError(f"{where}: document {item.doc_hash[:12]} has the score {item.score}, not in [0, 1]")
-        found[item.doc_hash] = item
-    return found
 
 
 def _finite(value: float) -> float | None:

@@ -177,7 +177,7 @@ def _why(average: Row, target: float) -> str:
         return power
     if average.needed is None or average.items is None:
         return f"{power}; no number of items gives {target:.2f}"
-    most = f"{', '.join(average.first[:NAMED])} prove most {'a second' if average.timed else 'an item'}"
+    most = f"{', '.join(average.first[:NAMED])} tell most {'a second' if average.timed else 'an item'}"
     more = f"{_count(average.needed - average.items)} items, {_lacks(average)} of each task"
     return f"{power}: for {target:.2f} add {more} (the files hold {_count(average.documents)}); {most}"
 

@@ -10,7 +10,7 @@ from msgspec import structs
 
 from fixtures.sabotage.catalogue import CONTROLS
 from fixtures.sabotage.trial import LOOKS, Trial, ask
-from quant.judge.recovery import Pair
+from quant.judge.pairs import Pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable

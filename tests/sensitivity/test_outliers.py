@@ -18,7 +18,8 @@ from fixtures.options import SETTINGS
 from fixtures.reference import outliers
 from quant.claims import Gate
 from quant.jobs import Side
-from quant.judge.recovery import Pair, judge_average
+from quant.judge.pairs import Pair
+from quant.judge.recovery import judge_average
 from quant.matrix import BASE
 from quant.report.terminal import sentence
 

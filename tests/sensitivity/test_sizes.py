@@ -17,7 +17,8 @@ from fixtures.reference.make import DATA
 from quant.claims import Gate
 from quant.inputs import SEED
 from quant.jobs import Side
-from quant.judge.recovery import Pair, judge_average
+from quant.judge.pairs import Pair
+from quant.judge.recovery import judge_average
 from quant.matrix import BASE
 from quant.report.terminal import sentence
 from quant.stages.evaluate import order

@@ -55,10 +55,10 @@ def of(average: Row) -> str:
     return plan.sentence(average, PLAN)
 
 
-def test_an_average_that_lacks_items_says_how_many_and_which_tasks_prove_most() -> None:
+def test_an_average_that_lacks_items_says_how_many_and_which_tasks_tell_most() -> None:
     assert of(AVERAGE) == (
         "ref-4m fp8-dynamic: the average is unprovable at 99.0 % (power 0.61 with 1,200 items): for 0.80 add 601 "
-        "items, x1.51 of each task (the files hold 3,750); needle, facts prove most a second; "
+        "items, x1.51 of each task (the files hold 3,750); needle, facts tell most a second; "
         "1 of 2 tasks alone are unprovable (facts x7.50)"
     )
 

@@ -10,7 +10,8 @@ from msgspec import structs
 
 from quant.claims import Gate
 from quant.errors import PairingError
-from quant.judge.recovery import Pair, findings, judge_average, judge_task, settled
+from quant.judge.pairs import Pair
+from quant.judge.recovery import findings, judge_average, judge_task, settled
 from quant.records import Item, Scores
 
 if TYPE_CHECKING:
@@ -51,6 +52,12 @@ def counted(n: int, right: int, worse: int, better: int) -> Pair:
     base = [1.0] * right + [0.0] * (n - right)
     quantized = [0.0] * worse + [1.0] * (right - worse + better) + [0.0] * (n - right - better)
     return Pair(scores(base), scores(quantized))
+
+
+def own(side: Scores, task: str) -> Scores:
+    """Make them the scores of another task, with documents of its own."""
+    items = tuple(structs.replace(item, doc_hash=f"{task}-{item.doc_hash}") for item in side.items)
+    return structs.replace(side, task=task, items=items)
 
 
 def complaint(base: Scores, quantized: Scores) -> str:
@@ -101,10 +108,17 @@ def test_a_verdict_is_what_the_items_prove(worse: int, better: int, status: str)
 
 def test_an_average_is_proven_where_its_tasks_alone_are_not() -> None:
     counts = {"a": (1000, 800, 30, 26), "b": (400, 160, 18, 10), "c": (5000, 3500, 150, 160)}
-    pairs = [Pair(*(structs.replace(side, task=name) for side in counted(*four)[:2])) for name, four in counts.items()]
+    pairs = [Pair(*(own(side, name) for side in counted(*four)[:2])) for name, four in counts.items()]
     verdict = judge_average(pairs, GATE)
     # Worked by hand: A1/A0 = .6260/.63333 = .98842, z' = 2.229.
     assert (verdict.status, round(verdict.recovery or 0, 5)) == ("PASS", 0.98842)
+
+
+def test_an_item_of_two_tasks_counts_once_in_their_average() -> None:
+    whole = counted(1000, 800, 30, 26)
+    part = Pair(*(structs.replace(side, task="part", items=side.items[:400]) for side in whole[:2]))
+    verdict = judge_average([whole, part], GATE)
+    assert (verdict.n, verdict.why) == (1000, "400 items are in two tasks and count once")
 
 
 def failing(p_fail_counts: tuple[int, int]) -> Verdict:

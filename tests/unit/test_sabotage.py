@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 from fixtures.sabotage import edits, rows, texts
 from fixtures.sabotage.catalogue import CONTROLS, SABOTAGES
 from quant.errors import PairingError
-from quant.judge.recovery import Pair
+from quant.judge.pairs import Pair
 from quant.records import Item, Scores
 
 if TYPE_CHECKING:

@@ -49,7 +49,8 @@ def test_a_logged_table_has_no_escape_codes_and_one_line_a_verdict() -> None:
 
 
 def test_a_verdict_before_all_items_says_so() -> None:
-    assert "n=1,319 of 5,276" in terminal.sentence(structs.replace(FAILED, planned=5276))
+    gate = structs.replace(FAILED.gate, shares=(0.25, 1.0))
+    assert "n=1,319 of 5,276" in terminal.sentence(structs.replace(FAILED, planned=5276, gate=gate))
 
 
 def test_the_limits_of_a_look_are_those_of_its_own_level() -> None:
