@@ -21,6 +21,7 @@ from quant.matrix import BASE
 from quant.report.plan import Number, Plan, Row, together
 from quant.series import planned
 from quant.shelf import Costs, Shelf
+from quant.stats.noninferiority import competitive_power
 from quant.stats.pooling import MIN_PLANNED
 from quant.stats.power import detectable_loss, items_needed, pool_factor, pool_power, power_at, worth
 from quant.stats.sequential import expected_share
@@ -101,7 +102,28 @@ class _Claims(NamedTuple):
         timed = all(0 < rate < math.inf for rate in rates)
         worths = {row.task: self._worth(row) / (rate if timed else 1) for row, rate in zip(rows, rates, strict=True)}
         first = tuple(sorted(worths, key=worths.__getitem__, reverse=True))
-        return [*rows, replace(self._priced(average, costs), first=first, timed=timed)], costs
+        average = self._rivalry(replace(self._priced(average, costs), first=first, timed=timed), tasks, rows)
+        return [*rows, average], costs
+
+    def _rivalry(self, average: Row, tasks: Sequence[Task], rows: Sequence[Row]) -> Row:
+        """Add the power of proving that a format of the same recovery keeps up with its competitor."""
+        pairs = [(task, row) for task, row in zip(tasks, rows, strict=True) if (row.items or 0) >= MIN_PLANNED]
+        if not self.gate.competitor or average.items is None or not pairs:
+            return average
+        differing = [self._differing(task, row) for task, row in pairs]
+        bases, sizes = [row.base.value for _, row in pairs], [row.items or 0 for _, row in pairs]
+        weights = self._weights([row for _, row in pairs])
+        power = competitive_power(bases, differing, sizes, weights, self.gate.margin, alpha=self.gate.alpha)
+        outcome = average.outcome if power >= self.target else "unprovable"
+        return replace(average, competitor=self.gate.competitor, rivalry=power, outcome=outcome)
+
+    def _differing(self, task: Task, row: Row) -> float:
+        """Return on which share of the items a format and its competitor differ; if unknown, as many as each flips."""
+        rival = self.side._replace(format=self.shelf.inputs.matrix.formats[self.gate.competitor])
+        mine, theirs = self.shelf.scores(self.side, task), self.shelf.scores(rival, task)
+        old = {item.doc_hash: item.score for item in theirs.items} if theirs else {}
+        both = [(item.score - old[item.doc_hash]) ** 2 for item in (mine.items if mine else ()) if item.doc_hash in old]
+        return max(math.fsum(both), 1.0) / len(both) if both else row.discordance.value
 
     def _worth(self, row: Row) -> float:
         """Return what an item more of a task tells the average: of equal weights, the noisiest mean gains most."""
@@ -125,7 +147,7 @@ class _Claims(NamedTuple):
         if not counted:
             why = f"no task has the {MIN_PLANNED} items that count"
             return replace(together(rows, [1.0] * len(rows)), power=0.0, outcome="unprovable", why=why)
-        row = replace(together(counted, self._weights(counted)), competitor=self.gate.competitor)
+        row = together(counted, self._weights(counted))
         if row.items is None:
             return row
         effects, sizes = [row.effect(self.recovery) for row in counted], [row.items or 0 for row in counted]

@@ -40,7 +40,7 @@ class Row(Record, frozen=True, kw_only=True):
     to lie below the threshold (None: none would, or an average), `expected` the items if looks stop early. `seconds`
     are those of what the store lacks (None: no rate was measured). `cached` counts the items that both sides have;
     `checkpoint` says whether the store has the quantized model. `first` ranks an average's tasks by evidence a second
-    (`timed`) or an item. What an average has to prove beside a `competitor` is not planned.
+    (`timed`) or an item. `rivalry` is the power of proving that an average keeps up with its `competitor`, if it does.
     """
 
     model: str
@@ -63,6 +63,7 @@ class Row(Record, frozen=True, kw_only=True):
     first: tuple[str, ...] = ()
     timed: bool = False
     competitor: str = ""
+    rivalry: float | None = None
     why: str = ""
 
     @property
@@ -150,7 +151,9 @@ def sentence(average: Row, plan: Plan) -> str:
     """Say of one model x format whether its average is provable, what to add if not, and which tasks alone are not."""
     mine = [row for row in plan.rows if (row.model, row.format) == (average.model, average.format) and row.task]
     claim = f"the average is {average.outcome} at {percent(average.threshold, 1)} %{_why(average, plan.target)}"
-    rivalry = f"; not planned: its comparison with {average.competitor}" if average.competitor else ""
+    rivalry = ""
+    if average.rivalry is not None:
+        rivalry = f"; that it keeps up with {average.competitor} is proven with power {average.rivalry:.2f}"
     return f"{average.model} {average.format}: {claim}; {_alone(mine)}{rivalry}"
 
 
@@ -173,7 +176,7 @@ def _why(average: Row, target: float) -> str:
     if average.power is None or average.why:
         return f" ({average.why})"
     power = f" (power {average.power:.2f} with {_count(average.items)} items)"
-    if average.outcome == "provable":
+    if average.outcome == "provable" or average.power >= target:
         return power
     if average.needed is None or average.items is None:
         return f"{power}; no number of items gives {target:.2f}"

@@ -1,7 +1,7 @@
 """What a suite can prove is known before anything is run, from what the store has measured or from assumptions.
 
-Expected numbers of the assumed effects are those of the power planner's own table (p0 .75; d .03, .06, .12); those of
-measured ones are counted by hand from the scores that the tests write.
+Expected numbers of the assumed effects are those of the planner's own table (p0 .75; d .03, .06, .12); those of measured
+ones are counted by hand from the scores that the tests write.
 """
 
 from __future__ import annotations
@@ -245,3 +245,8 @@ def test_a_task_that_the_base_always_gets_right_tells_an_average_least(tmp_path:
     where = context(tmp_path)
     score(where, "bf16", [1.0] * 100, "needle")
     assert planned(where).averages[0].first[-1] == "needle"
+
+
+def test_a_format_that_must_keep_up_with_another_is_planned_for_it(tmp_path: Path) -> None:
+    # 9 x 400 items, base .75, formats that differ on .12: gap .015, sd .00578, so 1 - Phi(1.645 - 2.597) = .83
+    assert planned(context(tmp_path), formats=["int4-w4a16"]).averages[0].rivalry == pytest.approx(0.83, abs=0.005)

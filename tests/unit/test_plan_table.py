@@ -76,8 +76,9 @@ def test_an_unknown_average_says_why() -> None:
     assert "the average is unknown at 99.0 % (the items of facts are unknown);" in of(unknown)
 
 
-def test_what_is_not_planned_is_said() -> None:
-    assert of(replace(AVERAGE, competitor="int8-w8a8")).endswith("; not planned: its comparison with int8-w8a8")
+def test_the_power_against_a_competitor_is_said() -> None:
+    rivals = replace(AVERAGE, competitor="int8-w8a8", rivalry=0.567)
+    assert of(rivals).endswith("; that it keeps up with int8-w8a8 is proven with power 0.57")
 
 
 def test_many_lacking_tasks_are_told_by_the_least_and_the_largest_factor() -> None:

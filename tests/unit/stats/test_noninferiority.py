@@ -19,6 +19,7 @@ from quant.stats.noninferiority import (
     Triple,
     _cell_test,
     competitive,
+    competitive_power,
     noninferiority,
     pooled_noninferiority,
 )
@@ -201,3 +202,9 @@ def alike(rng: np.random.Generator, n: int) -> Arms:
     only_quantized = ~either & (chance < 0.12 * share)
     other = np.where(either, 1 - base, base)
     return base, other, np.where((either & ~only_other) | only_quantized, 1 - base, base)
+
+
+@pytest.mark.parametrize(("n", "power"), [(1319, 0.58), (5000, 0.98)])
+def test_a_plan_promises_the_power_that_simulation_finds(n: int, power: float) -> None:
+    # Base .75, formats that differ on .09 of the items, margin .02: gap .015 and a variance of .0901 an item
+    assert competitive_power([0.75], [0.09], [n], [1.0], 0.02) == pytest.approx(power, abs=0.03)
