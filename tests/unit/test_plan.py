@@ -1,6 +1,6 @@
 """What a suite can prove is known before anything is run, from what the store has measured or from assumptions.
 
-Expected numbers of the assumed effects are those of the planner's own table (p0 .75; d .03, .06, .12); those of measured
+Expected numbers of the assumed effects are the planner's own table's (p0 .75; d .03, .06, .12); those of measured
 ones are counted by hand from the scores that the tests write.
 """
 
