@@ -50,9 +50,10 @@ class Verdicts:
         self._tasks = {cell.task.id: cell.task for cell in cells}
         served = pipeline.backend_for(first.format)
         self._base = Side(first.model, BASE, served)
-        self._sides = [self._base, Side(first.model, first.format, served)]
+        self._side = Side(first.model, first.format, served)
+        self._rival: Side | None = None
         if average and gate.competitor:
-            self._sides.append(Side(first.model, pipeline.inputs.matrix.formats[gate.competitor], served))
+            self._rival = self._side._replace(format=pipeline.inputs.matrix.formats[gate.competitor])
         self.tasks: dict[str, Future[Verdict]] = {name: Future() for name in self._tasks if name in tasks}
         self.average: Future[Verdict] | None = Future() if average else None
 
@@ -81,16 +82,16 @@ class Verdicts:
     def _evidence(self, share: float) -> Evidence:
         """Wait for this share of the items of every open task, on all sides."""
         tasks = self._open
-        sides = self._sides if self.average and not self.average.done() else self._sides[:2]
-        scores = [self.pipeline.scores(side, tasks, share=share) for side in sides]
+        scores = [self.pipeline.scores(side, tasks, share=share) for side in (self._base, self._side)]
+        if self._rival and self.average and not self.average.done():
+            self.pipeline.scores(self._rival, tasks, share=share)  # begun now, awaited where it is judged
         repeats = self.pipeline.repeats(self._base, tasks, self._repeats)
         found: Evidence = {}
         for number, task in enumerate(tasks):
             try:
-                base, quantized, *rival = (futures[number].result() for futures in scores)
+                base, quantized = (futures[number].result() for futures in scores)
                 runs: tuple[Scores, ...] = tuple(futures[number].result() for futures in repeats)
-                chance = self.pipeline.inputs.task_files(task).chance
-                found[task.id] = Pair(base, quantized, chance, rival[0] if rival else None, runs)
+                found[task.id] = Pair(base, quantized, self.pipeline.inputs.task_files(task).chance, None, runs)
             except SuiteError as error:
                 found[task.id] = error
         return found
@@ -101,7 +102,15 @@ class Verdicts:
             if not claim.done():
                 _settle(claim, [evidence[name]], lambda pairs: judge_task(pairs[0], self.gate, look))
         if self.average and not self.average.done():
-            _settle(self.average, list(evidence.values()), lambda pairs: judge_average(pairs, self.gate, look))
+            _settle(self.average, list(evidence.values()), lambda pairs: self._judge_average(pairs, look))
+
+    def _judge_average(self, pairs: Sequence[Pair], look: int) -> Verdict:
+        """Judge all tasks together; what goes wrong with a competitor is the average's trouble alone."""
+        if self._rival:
+            share = self.gate.shares[look - 1]
+            rivals = self.pipeline.scores(self._rival, self._tasks.values(), share=share)
+            pairs = [pair._replace(rival=rival.result()) for pair, rival in zip(pairs, rivals, strict=True)]
+        return judge_average(pairs, self.gate, look)
 
 
 def _settle(
