@@ -181,6 +181,13 @@ def test_a_clear_case_spends_at_most_half_of_its_items(recovery: float, flips: f
     assert np.array(SHARES)[stops].mean() <= 0.5
 
 
+# Shares spent: .34 and .42 with few flips, .27 with many. A loss of 5 points at .97 is less clear and spends .56.
+@pytest.mark.parametrize(("ratio", "recovery", "flips"), [(0.99, 0.9375, 0.06), (0.95, 1.0, 0.06), (0.97, 0.875, 0.12)])
+def test_a_clear_case_of_1000_items_spends_at_most_half_of_them(ratio: float, recovery: float, flips: float) -> None:
+    stops = cell_trials(Setting(1000, 0.8, flips, recovery), ratio, 4000).stops()
+    assert np.array(SHARES)[stops].mean() <= 0.5
+
+
 @pytest.mark.parametrize(("recovery", "flips", "side"), [(1.0, 0.06, 0), (1.0, 0.12, 0), (0.94, 0.06, 1)])
 def test_stopping_loses_at_most_3_points_of_power(recovery: float, flips: float, side: int) -> None:
     # Both ways judge the same draws; the difference of two rates has 4 se <= .012.
