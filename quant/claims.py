@@ -103,8 +103,8 @@ class Verdict(Record, frozen=True, kw_only=True):
 
     `low` and `high` are one-sided limits of recovery (fractions of the base's score; None: undefined, infinite) at the
     error rate `level` of the look that decided: `look` 1 to `looks`, with `n` of `planned` items scored. `p_floor` is
-    that of a recovery above the floor below which one task vetoes. `worse` and `better` count the items whose score
-    moved; `evidence` is what it was judged from.
+    that of a recovery above the floor below which one task vetoes (1 where `p_fail` is no proof). `worse` and `better`
+    count the items whose score moved; `evidence` is what it was judged from.
     """
 
     model: str

@@ -8,6 +8,7 @@ never decides. Evidence comes in looks: each is judged at the error rate that th
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from msgspec.structs import replace
@@ -40,13 +41,12 @@ def judge_task(pair: Pair, gate: Gate, look: int = 0) -> Verdict:
     look = look or len(gate.shares)
     level, pair = nominal_levels(gate.shares, gate.alpha)[look - 1], pair.first(gate.shares[look - 1])
     columns, clusters, runs = pair.columns(), pair.clusters(), noise.measured(pair.repeats)
-    result, floor = (
-        paired_recovery(*columns, threshold, alpha=level, chance=pair.chance, clusters=clusters, noise=runs)
-        for threshold in (gate.threshold, gate.floor)
-    )
+    against = partial(paired_recovery, *columns, alpha=level, chance=pair.chance, clusters=clusters, noise=runs)
+    result = against(gate.threshold)
+    p_floor = against(gate.floor).p_fail if result.p_fail <= gate.alpha else 1.0
     verdict = _verdict([pair], [columns], result, gate, look, level)
     shown = noise.shown(runs, result.base_mean or 0.0, gate, pair.base.planned)
-    verdict = replace(verdict, task=pair.quantized.task, p_floor=floor.p_fail, noise=shown, evidence=(_evidence(pair),))
+    verdict = replace(verdict, task=pair.quantized.task, p_floor=p_floor, noise=shown, evidence=(_evidence(pair),))
     if why := noise.against_itself(pair.repeats, gate):
         return replace(verdict, status="INCONCLUSIVE", why=why)
     return verdict

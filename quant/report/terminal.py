@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from quant.claims import VETO
+from quant.judge.recovery import findings
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -50,7 +53,7 @@ def sentence(verdict: Verdict) -> str:
 
 
 def remarks(verdicts: Sequence[Verdict]) -> list[str]:
-    """Say what the table has no room for: other averages, competitors, run noise, waivers."""
+    """Say what the table has no room for: other averages, competitors, findings, run noise, waivers."""
     lines = []
     for verdict in verdicts:
         name = f"{verdict.model} {verdict.format} {verdict.task or AVERAGE}"
@@ -64,7 +67,17 @@ def remarks(verdicts: Sequence[Verdict]) -> list[str]:
         if verdict.waiver:
             lines.append(f"{name}: {verdict.waiver}{'; PASS, so delete it' if verdict.status == 'PASS' else ''}")
     rows = groupby(verdicts, key=lambda verdict: f"{verdict.model} {verdict.format}")
-    return lines + [line for name, row in rows for line in _noises(name, list(row))]
+    return lines + [line for name, row in rows for line in _of_row(name, list(row))]
+
+
+def _of_row(name: str, row: Sequence[Verdict]) -> list[str]:
+    found = findings([verdict for verdict in row if verdict.task])
+    said = {
+        f"proven more than {percent(VETO, 0)} points below the gate": found.vetoed,
+        "proven below the gate, multiplicity controlled": [t for t in found.below if t not in found.vetoed],
+        "suspect (false discovery rate 10 %)": [t for t in found.suspect if t not in found.below],
+    }
+    return [f"{name}: {', '.join(tasks)}: {what}" for what, tasks in said.items() if tasks] + _noises(name, row)
 
 
 def _noises(name: str, row: Sequence[Verdict]) -> list[str]:

@@ -67,12 +67,23 @@ def test_a_competitor_is_named_with_the_difference_and_the_margin() -> None:
 
 def test_a_remark_tells_of_run_noise_that_a_verdict_could_not_overcome() -> None:
     noise = Noise(runs=5, flip_rate=0.02, excess=0.0001, p=0.01, unprovable=True)
-    assert terminal.remarks([structs.replace(FAILED, noise=noise)]) == [
-        (
-            "ref-4m int4-gptq: 5 runs of the base flip at most 2.00 % of items (arithmetic); their excess sd is at "
-            "most 1.00 points; a checkpoint as different as a re-run would not PASS on arithmetic"
-        )
-    ]
+    assert terminal.remarks([structs.replace(FAILED, noise=noise)])[-1] == (
+        "ref-4m int4-gptq: 5 runs of the base flip at most 2.00 % of items (arithmetic); their excess sd is at "
+        "most 1.00 points; a checkpoint as different as a re-run would not PASS on arithmetic"
+    )
+
+
+def test_a_finding_is_named_with_its_task() -> None:
+    assert "ref-4m int4-gptq: arithmetic: proven below the gate, multiplicity controlled" in terminal.remarks([FAILED])
+
+
+def test_a_task_that_may_have_lost_is_called_suspect() -> None:
+    among_many = structs.replace(FAILED, p_fail=0.009, gate=Gate(threshold=0.95, family=10))
+    assert terminal.remarks([among_many]) == ["ref-4m int4-gptq: arithmetic: suspect (false discovery rate 10 %)"]
+
+
+def test_a_task_far_below_the_gate_is_said_to_be_so() -> None:
+    assert "proven more than 5 points below the gate" in terminal.remarks([structs.replace(FAILED, p_floor=0.001)])[0]
 
 
 def test_a_waiver_that_nothing_needs_is_to_be_deleted() -> None:
