@@ -35,13 +35,13 @@ def shown(noise: RunNoise | None, base: float, gate: Gate, planned: int) -> Nois
     return Noise(runs=noise.runs, flip_rate=noise.flip_rate, excess=noise.tau2, p=noise.p, unprovable=hopeless)
 
 
-def against_itself(repeats: Sequence[Scores], gate: Gate) -> str:
-    """Say that two runs of the base fail the gate against each other: then the machine is at fault; "" if not."""
+def against_itself(repeats: Sequence[Scores], gate: Gate) -> bool:
+    """Say whether two runs of the base fail the gate against each other: then the machine is at fault."""
     if len(repeats) < FEW:
-        return ""
+        return False
     first, second = _rows(repeats[:FEW])
     result = paired_recovery(first, second, gate.threshold, alpha=gate.alpha)
-    return "two runs of the base itself fail this gate against each other" if result.verdict == "FAIL" else ""
+    return result.verdict == "FAIL"
 
 
 def _rows(repeats: Sequence[Scores]) -> list[list[float]]:

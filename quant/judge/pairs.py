@@ -56,6 +56,12 @@ class Pair(NamedTuple):
         """Return both models' scores in one order; `PairingError` if they are not about the same items."""
         return [item.score for item in self.base.items], joined(self.base, self.quantized)
 
+    def against(self, competitor: str) -> list[float]:
+        """Return the scores of the format that this one competes with, in the order of `columns`."""
+        if self.rival is None:
+            raise PairingError(f"{self.base.model}-{competitor}-{self.base.task}: no scores, but the gate names it")
+        return joined(self.base, self.rival)
+
     def clusters(self) -> list[str] | None:
         """Return the cluster of each item; None if the task has none."""
         found = [item.cluster for item in self.base.items]

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from quant.claims import Averages, Evidence, Verdict
 from quant.judge import competitive, noise
-from quant.judge.pairs import joined, once
+from quant.judge.pairs import once
 from quant.stats.multiplicity import benjamini_hochberg, holm
 from quant.stats.paired import paired_recovery
 from quant.stats.pooling import TaskScores, pool
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from quant.stats.pooling import PooledResult
 
 VETO_ALPHA = 0.01  # at which a task must be proven below the floor to veto
+UNSTEADY = "two runs of the base itself fail this gate against each other"
 SUSPECT = 0.10  # false discovery rate of what is listed as suspect
 
 
@@ -47,8 +48,8 @@ def judge_task(pair: Pair, gate: Gate, look: int = 0) -> Verdict:
     verdict = _verdict([pair], [columns], result, gate, look, level)
     shown = noise.shown(runs, result.base_mean or 0.0, gate, pair.base.planned)
     verdict = replace(verdict, task=pair.quantized.task, p_floor=p_floor, noise=shown, evidence=(_evidence(pair),))
-    if why := noise.against_itself(pair.repeats, gate):
-        return replace(verdict, status="INCONCLUSIVE", why=why)
+    if noise.against_itself(pair.repeats, gate):
+        return replace(verdict, status="INCONCLUSIVE", why=UNSTEADY)
     return verdict
 
 
@@ -71,11 +72,13 @@ def judge_average(pairs: Sequence[Pair], gate: Gate, look: int = 0) -> Verdict:
     twice = sum(len(pair.base.items) for pair in whole) - verdict.n
     why = "; ".join(filter(None, (verdict.why, f"{twice:,} items are in two tasks and count once" if twice else "")))
     verdict = replace(verdict, averages=averages, evidence=tuple(map(_evidence, whole)), why=why)
-    if not gate.competitor or not all(pair.rival for pair in pairs):
-        return verdict
-    rivals = [joined(pair.base, pair.rival) for pair in pairs if pair.rival]
-    comparison, status = competitive.compare(tasks, rivals, result, gate, level)
-    return replace(verdict, comparison=comparison, status=status)
+    if gate.competitor:
+        rivals = [pair.against(gate.competitor) for pair in pairs]
+        comparison, status = competitive.compare(tasks, rivals, result, gate, level)
+        verdict = replace(verdict, comparison=comparison, status=status)
+    if unsteady := [pair.base.task for pair in pairs if noise.against_itself(pair.repeats, gate)]:
+        return replace(verdict, status="INCONCLUSIVE", why=f"{UNSTEADY} on {', '.join(unsteady)}")
+    return verdict
 
 
 def settled(verdict: Verdict) -> bool:

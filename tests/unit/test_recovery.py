@@ -192,6 +192,12 @@ def test_a_base_that_fails_against_itself_leaves_nothing_proven() -> None:
     assert judge_task(noisy, GATE).why == "two runs of the base itself fail this gate against each other"
 
 
+def test_an_average_over_such_a_base_is_not_proven_either() -> None:
+    pair = counted(1000, 800, 300, 0)
+    noisy = pair._replace(repeats=(pair.base, pair.quantized))
+    assert judge_average([noisy], GATE).why.endswith("fail this gate against each other on sums")
+
+
 def test_dependent_items_prove_less() -> None:
     pair = counted(1000, 800, 30, 20)
     together = structs.replace(
@@ -208,3 +214,8 @@ def test_a_competitive_format_keeps_up_with_its_competitor(flips: tuple[int, int
     # Above its own threshold of .95 in any case; the competitor loses nothing, the margin is 2 points.
     pair = counted(1000, 800, *flips)
     assert judge_average([pair._replace(rival=pair.base)], RIVAL).status == status
+
+
+def test_a_competitor_without_scores_is_an_error_and_no_pass() -> None:
+    with pytest.raises(PairingError, match="small-int8-sums: no scores, but the gate names it"):
+        judge_average([counted(1000, 800, 20, 20)], RIVAL)
