@@ -28,6 +28,7 @@ CAPABILITIES: dict[str, frozenset[str]] = {
     "sm89": frozenset({"w8a8-fp8", "w8a8-int8", "w4a16", "kv-fp8"}),
     "sm90": frozenset({"w8a8-fp8", "w8a8-int8", "w4a16", "kv-fp8"}),
 }
+KNOWN = frozenset().union(*CAPABILITIES.values())
 
 
 @cache

@@ -15,6 +15,7 @@ import msgspec
 
 from quant.claims import VETO, Gate, Profile
 from quant.errors import MatrixError
+from quant.hardware import KNOWN
 from quant.records import Family, Format, Model, Record, Suite, Task
 
 if TYPE_CHECKING:
@@ -163,6 +164,10 @@ def _check_references(matrix: Matrix, reader: _Reader) -> None:
 def _check_format(fmt: Format, matrix: Matrix, reader: _Reader) -> None:
     if fmt.family != "bf16" and fmt.family not in matrix.gates:
         raise reader.error(("formats", fmt.id, "family"), f"[gates] has no threshold for the family {fmt.family!r}")
+    for need in fmt.needs:
+        if need not in KNOWN:
+            guess = f"{_closest(need, KNOWN)}; there are {', '.join(sorted(KNOWN))}"
+            raise reader.error(("formats", fmt.id, "needs"), f"no capability is called {need!r}{guess}")
     if fmt.competitor and fmt.competitor not in matrix.formats:
         where = ("formats", fmt.id, "competitor")
         raise reader.error(where, f"no format is called {fmt.competitor!r}{_closest(fmt.competitor, matrix.formats)}")

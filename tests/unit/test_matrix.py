@@ -62,6 +62,11 @@ def test_a_value_of_the_wrong_type_is_refused(tmp_path: Path) -> None:
     assert found == "/matrix.toml:4: [models.small] Expected `int`, got `str` - at `$.context_tokens`"
 
 
+def test_a_capability_that_no_machine_has_is_refused(tmp_path: Path) -> None:
+    found = complaint(tmp_path, 'family = "int8"', 'family = "int8"\nneeds = ["w8a8-int4"]')
+    assert "[formats.rtn] no capability is called 'w8a8-int4' (did you mean 'w8a8-int8'?); there are kv-fp8, " in found
+
+
 def test_a_family_without_a_gate_is_refused(tmp_path: Path) -> None:
     found = complaint(tmp_path, 'family = "int8"', 'family = "int4"')
     assert found == "/matrix.toml:10: [formats.rtn] [gates] has no threshold for the family 'int4'"
