@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from quant.environment import ROOT
+from quant.environment import DEFAULT_MATRIX, ROOT
 from quant.errors import SuiteError, UsageError
 
 GIGABYTE = 10**9
@@ -51,8 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     judge.add_argument("-o", "--output", type=Path, help="write here instead of to standard output")
     judge.set_defaults(run=_judge)
     planner = commands.add_parser("plan", help="what a suite can prove, before anything is run; 3 if not all averages")
-    default = ROOT / "fixtures" / "data" / "matrix.toml"
-    planner.add_argument("--matrix", type=Path, default=default, help="default: the reference matrix")
+    planner.add_argument("--matrix", type=Path, default=DEFAULT_MATRIX, help="default: the reference matrix")
     planner.add_argument("--suite", default="reference", help="default: %(default)s")
     planner.add_argument("--models", default="", metavar="A,B", help="default: those of the suite")
     planner.add_argument("--formats", default="", metavar="A,B", help="default: those of the suite")
@@ -124,9 +123,7 @@ def _plan(arguments: argparse.Namespace) -> int:
     from quant.store import Store
 
     declared = matrix.load(arguments.matrix.resolve())
-    profile = declared.pick("profiles", arguments.gate)
-    if arguments.full:
-        profile = msgspec.structs.replace(profile, looks=(1.0,))
+    profile = declared.profile(arguments.gate, full=arguments.full)
     chosen = ([*dict.fromkeys(filter(None, names.split(",")))] for names in (arguments.models, arguments.formats))
     cells = list(declared.cells(arguments.suite, *chosen, items=profile.items))
     inputs = Inputs(declared, hardware.probe())

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from quant.records import Backend, Record, Status
+from quant.records import Backend, Definition, Record, Status
 
 VETO = 0.05  # a task proven this far below the threshold is never outweighed by the others
 
 Consequence = Literal["report", "warn", "fail"]
-Definition = Literal["macro", "item"]
 
 
 class Gate(Record, frozen=True, kw_only=True):

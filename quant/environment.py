@@ -15,6 +15,7 @@ from quant import hardware
 from quant.records import Environment
 
 ROOT = Path(__file__).resolve().parent.parent
+DEFAULT_MATRIX = ROOT / "fixtures" / "data" / "matrix.toml"
 
 # Each can change a tensor, a prompt, a token or a score. vLLM's CPU build has a distribution name of its own.
 PACKAGES = (

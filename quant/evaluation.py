@@ -12,8 +12,8 @@ from quant import integrity
 from quant.errors import StageError
 from quant.inputs import SEED
 from quant.jobs import fail
-from quant.records import Scores
-from quant.series import KIND, find, head, planned
+from quant.records import Scores, head, planned
+from quant.series import KIND, find
 from quant.stages.protocol import EvaluateRequest, TaskRequest
 from quant.store import Busy, key_of
 
@@ -43,6 +43,7 @@ class Evaluation:
         self.context, self.side, self.checkpoint = context, side, checkpoint
         self.wanted = {want.task.id: want for want in wanted}
         self.series = {want.task.id: find(context, side, want.task, checkpoint) for want in wanted}
+        self.there: dict[str, TaskScores | None] = {}
 
     def run(self, ask: Ask) -> None:
         """Fulfil every task's future; a crash costs the task in hand, the rest goes on in a new process.
@@ -65,7 +66,8 @@ class Evaluation:
     def stored(self) -> bool:
         """Fulfil what the store has; say whether that is all."""
         for name, series in self.series.items():
-            self._fulfil(name, series.read())
+            self.there[name] = series.read()
+            self._fulfil(name)
         return not self._todo()
 
     def _todo(self) -> list[Wanted]:
@@ -73,9 +75,9 @@ class Evaluation:
 
     def _run_ahead(self, ask: Ask) -> None:
         """Score all that is left of these tasks while the engine is up, where starting it again would cost more."""
-        there = [(want, scores) for want in self.wanted.values() if (scores := self.series[want.task.id].read())]
-        short = [(w, part) for w, part in there if len(part.items) < planned(w.task, part.documents)]
-        seconds = sum(part.seconds * (planned(w.task, part.documents) / len(part.items) - 1) for w, part in short)
+        there = [(want, part) for want in self.wanted.values() if (part := self.there[want.task.id])]
+        short = [(w, part) for w, part in there if len(part.items) < planned(w.task.items, part.documents)]
+        seconds = sum(part.seconds * (planned(w.task.items, part.documents) / len(part.items) - 1) for w, part in short)
         if short and seconds < max(part.load_seconds for _, part in short):
             self._evaluate([want._replace(share=1.0) for want, _ in short], ask)
 
@@ -87,7 +89,8 @@ class Evaluation:
             begun = message.name or begun
             self.context.hear(message)
             if message.event == "result":
-                self._fulfil(message.name, self.series[message.name].append(space / message.name))
+                self.there[message.name] = self.series[message.name].append(space / message.name)
+                self._fulfil(message.name)
 
         for want in wanted:
             series = self.series[want.task.id]
@@ -116,7 +119,7 @@ class Evaluation:
         )
 
     def _task_request(self, task: Task, share: float) -> TaskRequest:
-        there = self.series[task.id].read()
+        there = self.there[task.id]
         return TaskRequest(
             id=task.id,
             lm_eval=task.lm_eval,
@@ -131,13 +134,14 @@ class Evaluation:
             cluster=task.cluster,
         )
 
-    def _fulfil(self, name: str, part: TaskScores | None) -> None:
+    def _fulfil(self, name: str) -> None:
         """Hand out the items wanted, if all of them are there."""
-        want = self.wanted[name]
+        want, part = self.wanted[name], self.there[name]
         if part is None or want.future.done():
             return
-        items = part.items[: head(want.task, part.documents, want.share)]
-        if len(items) < head(want.task, part.documents, want.share):
+        count = planned(want.task.items, part.documents)
+        items = part.items[: head(count, want.share)]
+        if len(items) < head(count, want.share):
             return
         scores = Scores(
             model=self.side.model.id,
@@ -147,7 +151,7 @@ class Evaluation:
             filter=want.task.filter,
             backend=self.side.backend,
             items=items,
-            planned=planned(want.task, part.documents),
+            planned=count,
             seconds=part.seconds * len(items) / len(part.items),
             load_seconds=part.load_seconds,
             started=part.started,

@@ -96,6 +96,11 @@ class Matrix(Record, frozen=True, kw_only=True):
         bounds = [min(filter(None, (bound, items)), default=0) for bound in own]
         return [msgspec.structs.replace(task, items=bound) for task, bound in zip(tasks, bounds, strict=True)]
 
+    def profile(self, name: str, *, full: bool) -> Profile:
+        """Return a profile; `full` has it score all items before it judges."""
+        profile: Profile = self.pick("profiles", name)
+        return msgspec.structs.replace(profile, looks=(1.0,)) if full else profile
+
     def gate(self, suite: str, fmt: Format, profile: Profile) -> Gate:
         """Return what a format's recovery is held against in a suite."""
         chosen: Suite = self.pick("suites", suite)

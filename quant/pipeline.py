@@ -89,18 +89,22 @@ class Pipeline:
                 made.add_done_callback(partial(self._evaluate, side, new))
             return [self._scores[key] for key in keys.values()]
 
-    def repeats(self, side: Side, tasks: Sequence[Task], wanted: int) -> list[list[Future[Scores]]]:
-        """Return further runs of a side, each over all items of `tasks`: the `wanted` first, and what the store has."""
-        runs: list[list[Future[Scores]]] = []
-        while len(runs) < wanted or self._stored(side._replace(repeat=len(runs) + 1), tasks):
-            runs.append(self.scores(side._replace(repeat=len(runs) + 1), tasks))
+    def repeats(self, side: Side, tasks: Sequence[Task], wanted: int) -> dict[str, list[Future[Scores]]]:
+        """Return further runs of a side by task, each over all its items: those `wanted`, and what the store has."""
+        for number in range(1, wanted + 1):
+            self.scores(side._replace(repeat=number), tasks)  # all tasks of a run share one engine start
+        return {task.id: self._runs(side, task, wanted) for task in tasks}
+
+    def _runs(self, side: Side, task: Task, wanted: int) -> list[Future[Scores]]:
+        runs: list[Future[Scores]] = []
+        while len(runs) < wanted or self._stored(side._replace(repeat=len(runs) + 1), task):
+            runs += self.scores(side._replace(repeat=len(runs) + 1), [task])
         return runs
 
-    def _stored(self, side: Side, tasks: Sequence[Task]) -> bool:
-        """Say whether the store has all items of these tasks."""
+    def _stored(self, side: Side, task: Task) -> bool:
+        """Say whether the store has all items of a task."""
         made = self.checkpoint(side.model, side.format).result()
-        wanted = [Wanted(task, 1.0, Future()) for task in tasks]
-        return Evaluation(self._context, side, made, wanted).stored()
+        return Evaluation(self._context, side, made, [Wanted(task, 1.0, Future())]).stored()
 
     def close(self) -> None:
         """Stop: whatever still waits for a result gets an error instead of waiting for ever."""

@@ -18,8 +18,8 @@ from quant import hardware
 from quant.errors import UsageError
 from quant.jobs import Side
 from quant.matrix import BASE
+from quant.records import planned
 from quant.report.plan import Number, Plan, Row, together
-from quant.series import planned
 from quant.shelf import Costs, Shelf
 from quant.stats.noninferiority import competitive_power
 from quant.stats.pooling import MIN_PLANNED
@@ -183,7 +183,7 @@ class _Claims(NamedTuple):
         base, quantized = (self.shelf.scores(side, task) for side in self.sides)
         seen = next((scores.documents for scores in (base, quantized) if scores), None)
         documents = self.shelf.inputs.task_files(task).items or seen
-        items = documents and planned(task, documents)
+        items = documents and planned(task.items, documents)
         old = {item.doc_hash: item.score for item in base.items} if base else {}
         both = (
             [(old[item.doc_hash], item.score) for item in quantized.items if item.doc_hash in old] if quantized else []

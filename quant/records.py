@@ -16,6 +16,7 @@ SCHEMA = 2
 Family = Literal["bf16", "fp8", "int8", "int4", "fp4"]
 Backend = Literal["vllm", "hf"]
 Status = Literal["PASS", "FAIL", "INCONCLUSIVE"]
+Definition = Literal["macro", "item"]
 TaskType = Literal[
     # The six task types of arXiv:2409.11055, plus the two that arXiv:2411.02355 adds, plus language modelling.
     "commonsense",
@@ -28,6 +29,16 @@ TaskType = Literal[
     "long-context",
     "language-modelling",
 ]
+
+
+def planned(items: int, documents: int) -> int:
+    """Return how many items a task has, of `documents` in its file; `items` bounds them, 0 does not."""
+    return min(items, documents) if items else documents
+
+
+def head(count: int, share: float) -> int:
+    """Return how many of `count` planned items the first `share` is; who asks and who scores must agree."""
+    return math.ceil(share * count)
 
 
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -107,7 +118,7 @@ class Suite(Record, frozen=True, kw_only=True):
     formats: tuple[str, ...]
     tasks: tuple[str, ...]
     items: int = 0
-    definition: Literal["macro", "item"] = "macro"
+    definition: Definition = "macro"
 
 
 class Hardware(Record, frozen=True, kw_only=True):
@@ -180,6 +191,6 @@ class Scores(Record, frozen=True, kw_only=True):
         """Return the first `share` of the planned items, with the seconds that they took."""
         if share == 1:
             return self
-        items = self.items[: math.ceil(share * self.planned)]
+        items = self.items[: head(self.planned, share)]
         seconds = self.seconds * len(items) / max(len(self.items), 1)
         return msgspec.structs.replace(self, items=items, seconds=seconds)

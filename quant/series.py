@@ -7,7 +7,6 @@ whoever asks for how much. The caller holds the lock of the series while it appe
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -53,16 +52,6 @@ def find(context: Context, side: Side, task: Task, checkpoint: Checkpoint) -> Se
     """Return the series of one task of a side, whether the store has any of it or not."""
     key = context.inputs.scores_key(side.model, task, checkpoint, side.backend)
     return Series(context.store, key | {"repeat": side.repeat}, f"{side.label}-{task.id}")
-
-
-def planned(task: Task, documents: int) -> int:
-    """Return how many items a task has, of `documents` in its file."""
-    return min(task.items, documents) if task.items else documents
-
-
-def head(task: Task, documents: int, share: float) -> int:
-    """Return how many items the first `share` of a task is."""
-    return math.ceil(share * planned(task, documents))
 
 
 def _joined(whole: TaskScores | None, part: TaskScores) -> TaskScores | None:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from quant.claims import Definition, Evidence, Gate, Verdict
+    from quant.claims import Evidence, Gate, Verdict
+    from quant.records import Definition
     from quant.store import Store
 
 

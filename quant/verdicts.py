@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from quant.errors import SuiteError
@@ -85,16 +86,20 @@ class Verdicts:
         scores = [self.pipeline.scores(side, tasks, share=share) for side in (self._base, self._side)]
         if self._rival and self.average and not self.average.done():
             self.pipeline.scores(self._rival, tasks, share=share)  # begun now, awaited where it is judged
-        repeats = self.pipeline.repeats(self._base, tasks, self._repeats)
         found: Evidence = {}
         for number, task in enumerate(tasks):
             try:
                 base, quantized = (futures[number].result() for futures in scores)
-                runs: tuple[Scores, ...] = tuple(futures[number].result() for futures in repeats)
+                runs = tuple(run.result() for run in self._runs[task.id])
                 found[task.id] = Pair(base, quantized, self.pipeline.inputs.task_files(task).chance, None, runs)
             except SuiteError as error:
                 found[task.id] = error
         return found
+
+    @cached_property
+    def _runs(self) -> dict[str, list[Future[Scores]]]:
+        """Further runs of the base by task; asked for once, after the first look at both sides has begun."""
+        return self.pipeline.repeats(self._base, list(self._tasks.values()), self._repeats)
 
     def _judge(self, look: int, evidence: Evidence) -> None:
         """Settle what this look proves; an error settles every claim that it takes its evidence from."""

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from quant.claims import VETO
 from quant.judge.recovery import findings
+from quant.stats.noise import MEASURED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 AVERAGE = "average"
 PLAIN_WIDTH = 132  # of a log, which has no edge
-ENOUGH_RUNS = 5  # to tell what runs differ by beyond independent flips
 _CLAIM = {"PASS": "proven at or above", "FAIL": "proven below", "INCONCLUSIVE": "not proven at or above"}
 STYLE = {"PASS": "green", "FAIL": "bold red", "INCONCLUSIVE": "yellow"}
 
@@ -89,7 +89,7 @@ def _noises(name: str, row: Sequence[Verdict]) -> list[str]:
     task, worst = max(found, key=lambda entry: entry[1].flip_rate)
     most = f"{runs} runs of the base flip at most {percent(worst.flip_rate)} % of items ({task})"
     spread = percent(max(noise.excess for _, noise in found) ** 0.5)
-    excess = f"their excess sd is at most {spread} points" if runs >= ENOUGH_RUNS else "too few for their excess"
+    excess = f"their excess sd is at most {spread} points" if runs >= MEASURED else "too few for their excess"
     hopeless = ", ".join(task for task, noise in found if noise.unprovable)
     label = f"; a checkpoint as different as a re-run would not PASS on {hopeless}" if hopeless else ""
     return [f"{name}: {most}; {excess}{label}"]

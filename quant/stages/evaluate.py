@@ -10,7 +10,6 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
-import math
 import random
 import time
 from functools import cache
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from quant.errors import TaskError
-from quant.records import Item
+from quant.records import Item, head, planned
 from quant.stages import engines
 from quant.stages.protocol import SAMPLES, SCORES, Message, TaskScores
 
@@ -122,8 +121,7 @@ def order(documents: int, seed: int) -> list[int]:
 
 def choose(documents: int, task: TaskRequest) -> list[int]:
     """Return the places of the documents to score: from `start` on, up to the share asked for."""
-    bound = min(task.items, documents) if task.items else documents
-    return order(documents, task.seed)[task.start : math.ceil(task.share * bound)]
+    return order(documents, task.seed)[task.start : head(planned(task.items, documents), task.share)]
 
 
 def _draw_examples_by_document(task: Any, seed: int) -> None:

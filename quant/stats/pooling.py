@@ -26,10 +26,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
+from quant.records import Definition
 from quant.stats.clusters import MIN_CLUSTERS
 from quant.stats.decision import check_alpha, check_threshold, decide
 from quant.stats.strata import UNDEFINED, Estimate, Strata
@@ -43,8 +44,6 @@ if TYPE_CHECKING:
     from quant.records import Status
 
 __all__ = ["Definition", "PooledResult", "TaskCounts", "TaskScores", "pool", "pools"]
-
-Definition = Literal["macro", "item"]
 
 MIN_PLANNED = 200  # items; a benchmark planned with fewer is shown but has weight 0
 MIN_ITEMS = 2  # a variance needs two

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fixtures.options import DEFAULT_MATRIX
-from quant.environment import ROOT
+from quant.environment import DEFAULT_MATRIX, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

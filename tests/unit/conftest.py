@@ -8,9 +8,9 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from fixtures.options import DEFAULT_MATRIX
 from quant import matrix
 from quant.claims import Gate
+from quant.environment import DEFAULT_MATRIX
 from quant.jobs import Context, Side
 from quant.matrix import BASE, PROFILES
 from quant.pipeline import Pipeline

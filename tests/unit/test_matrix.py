@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fixtures.options import DEFAULT_MATRIX
 from quant import matrix
+from quant.environment import DEFAULT_MATRIX
 from quant.errors import MatrixError
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import structs
 
-from fixtures.options import DEFAULT_MATRIX
 from quant import matrix
+from quant.environment import DEFAULT_MATRIX
 from quant.jobs import Side
 from quant.matrix import BASE
 from quant.pipeline import Pipeline

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from quant.records import Item, Task
-from quant.series import Series, head
+from quant.records import Item, head, planned
+from quant.series import Series
 from quant.stages.protocol import SCORES, TaskScores
 from quant.store import CorruptEntryWarning, Store, key_of
 
@@ -82,5 +82,4 @@ def test_a_part_that_was_pruned_is_a_gap(series: Series) -> None:
 
 
 def test_a_share_is_rounded_up() -> None:
-    facts = Task(id="facts", type="knowledge", lm_eval="facts", metric="acc")
-    assert head(facts, documents=10, share=0.25) == 3
+    assert head(planned(items=0, documents=10), share=0.25) == 3

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, get_args
 
 import pytest
 
-from fixtures.options import DEFAULT_MATRIX
 from quant import matrix, tasks
+from quant.environment import DEFAULT_MATRIX
 from quant.errors import TaskError
 from quant.records import Task, TaskType
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fixtures.options import DEFAULT_MATRIX
 from fixtures.reference import outliers
+from quant.environment import DEFAULT_MATRIX
 from quant.models import sha256
 
 if TYPE_CHECKING:
