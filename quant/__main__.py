@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from quant.environment import DEFAULT_MATRIX, ROOT
+from quant.environment import ROOT
 from quant.errors import SuiteError, UsageError
 
 GIGABYTE = 10**9
@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     judge.add_argument("-o", "--output", type=Path, help="write here instead of to standard output")
     judge.set_defaults(run=_judge)
     planner = commands.add_parser("plan", help="what a suite can prove, before anything is run; 3 if not all averages")
-    planner.add_argument("--matrix", type=Path, default=DEFAULT_MATRIX, help="default: the reference matrix")
+    planner.add_argument("--matrix", default="", metavar="FILE", help="adds to the reference matrix")
     planner.add_argument("--suite", default="reference", help="default: %(default)s")
     planner.add_argument("--models", default="", metavar="A,B", help="default: those of the suite")
     planner.add_argument("--formats", default="", metavar="A,B", help="default: those of the suite")
@@ -116,13 +116,13 @@ def _plan(arguments: argparse.Namespace) -> int:
 
     import msgspec
 
-    from quant import hardware, matrix, plan
+    from quant import hardware, plan, reading
     from quant.inputs import Inputs
     from quant.jobs import Context
     from quant.report import plan as report
     from quant.store import Store
 
-    declared = matrix.load(arguments.matrix.resolve())
+    declared = reading.declared(arguments.matrix)
     profile = declared.profile(arguments.gate, full=arguments.full)
     chosen = ([*dict.fromkeys(filter(None, names.split(",")))] for names in (arguments.models, arguments.formats))
     cells = list(declared.cells(arguments.suite, *chosen, items=profile.items))

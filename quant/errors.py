@@ -5,6 +5,12 @@
 
 from __future__ import annotations
 
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class SuiteError(Exception):
     """Root of everything the suite raises on purpose."""
@@ -40,3 +46,9 @@ class PairingError(SuiteError):
 
 class StageError(SuiteError):
     """A child process failed, timed out or died; the message names its log."""
+
+
+def closest(name: str, valid: Iterable[str]) -> str:
+    """Return the guess that a message about an unknown name makes, "" if nothing is close."""
+    close = difflib.get_close_matches(name, list(valid), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -123,7 +123,7 @@ class Evaluation:
         return TaskRequest(
             id=task.id,
             lm_eval=task.lm_eval,
-            include=self.context.inputs.include(task),
+            include=task.folder,
             metric=task.metric,
             filter=task.filter,
             chat_template=task.chat_template,

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from quant import environment, integrity, models, tasks
 from quant.errors import ModelError, UsageError
-from quant.records import SCHEMA
+from quant.records import SCHEMA, Calibration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from quant.matrix import Cell, Matrix
-    from quant.records import Backend, Calibration, Checkpoint, Format, Hardware, Model, Task
+    from quant.records import Backend, Checkpoint, Format, Hardware, Model, Task
 
 SEED = 0
 
@@ -38,13 +38,13 @@ class Inputs:
             self.base(cell.model)
             self.task_files(cell.task)
             self.chat_template(cell.model, cell.task)
-            self.calibration(cell.format)
+            self.calibration(cell.model, cell.format)
 
     def base(self, model: Model) -> Checkpoint:
         """Return the unquantized model's folder."""
         with self._lock:
             if model.id not in self._bases:
-                folder = models.locate(model, self.matrix.folder)
+                folder = models.locate(model)
                 self._bases[model.id] = models.inspect(folder, model=model.id)
             return self._bases[model.id]
 
@@ -52,7 +52,7 @@ class Inputs:
         """Return what a task is made of."""
         with self._lock:
             if task.id not in self._tasks:
-                self._tasks[task.id] = tasks.inspect(task, self.matrix.folder)
+                self._tasks[task.id] = tasks.inspect(task)
             return self._tasks[task.id]
 
     def chat_template(self, model: Model, task: Task) -> None:
@@ -64,28 +64,34 @@ class Inputs:
                 " model's chat_template.jinja, choose its instruction-tuned version, or leave the task out"
             )
 
-    def calibration(self, fmt: Format) -> tuple[Calibration, Path] | None:
-        """Return a format's calibration and its file."""
+    def calibration(self, model: Model, fmt: Format) -> Calibration | None:
+        """Return what calibrates a model in a format: the format's own values before the model's; None: data-free."""
         if fmt.calibration is None:
             return None
-        file = (self.matrix.folder / fmt.calibration.file).resolve()
-        if not file.is_file():
-            raise UsageError(f"{self.matrix.path}: format {fmt.id!r}: calibration file {file} is missing")
-        return fmt.calibration, file
-
-    def include(self, task: Task) -> str:
-        """Folder that lm-eval finds the task's YAML in ("" for its own tasks)."""
-        return str((self.matrix.folder / task.folder).resolve()) if task.folder else ""
+        own, advised = fmt.calibration, model.calibration or Calibration()
+        found = Calibration(
+            texts=own.texts or advised.texts,
+            samples=own.samples or advised.samples,
+            tokens=own.tokens or advised.tokens,
+        )
+        if lacks := [name for name in found.__struct_fields__ if not getattr(found, name)]:
+            raise UsageError(
+                f"{model.id}-{fmt.id}: the format is calibrated, but neither it nor the model says with which"
+                f" {', '.join(lacks)}; add `calibration = {{ texts = ..., samples = ..., tokens = ... }}` to the model"
+            )
+        if not Path(found.texts).is_file():
+            raise UsageError(f"{model.id}-{fmt.id}: calibration file {found.texts} is missing")
+        return found
 
     def checkpoint_key(self, model: Model, fmt: Format) -> dict[str, Any]:
         """Everything that can change a quantized tensor."""
-        found = self.calibration(fmt)
+        found = self.calibration(model, fmt)
         return {
             **self._machine_key(),
             "model": self.base(model).files,
             "dtype": model.dtype,
             "recipe": fmt.recipe,
-            "calibration": found and [models.sha256(found[1]), found[0].samples, found[0].tokens],
+            "calibration": found and [models.sha256(Path(found.texts)), found.samples, found.tokens],
             "seed": SEED,
         }
 

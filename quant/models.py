@@ -23,14 +23,14 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 PROSE = (".md", ".txt", ".log")
 
 
-def locate(model: Model, relative_to: Path) -> Path:
+def locate(model: Model) -> Path:
     """Return the local folder of `model`; a hub source is looked up in (or brought into) the hub's cache."""
     if model.source.startswith(HUB):
         return _snapshot(model)
     if model.revision:
         msg = f"model {model.id!r}: a folder ({model.source}) has no revision; remove `revision = {model.revision!r}`"
         raise ModelError(msg)
-    return (relative_to / model.source).resolve()
+    return Path(model.source)
 
 
 def inspect(folder: Path, *, model: str, fmt: str = "bf16") -> Checkpoint:

@@ -65,16 +65,16 @@ class Quantization:
         return f"{self.model.id}-{self.format.id}"
 
     def _make(self, space: Path, ask: Ask) -> None:
-        found = self.context.inputs.calibration(self.format)
+        found = self.context.inputs.calibration(self.model, self.format)
         request = QuantizeRequest(
             label=self._label,
             model=self.context.inputs.base(self.model).path,
             output=str(space / "model"),
             dtype=self.model.dtype,
             recipe=self.format.recipe,
-            calibration_file=str(found[1]) if found else "",
-            samples=found[0].samples if found else 0,
-            tokens=found[0].tokens if found else 0,
+            calibration_file=found.texts if found else "",
+            samples=found.samples if found else 0,
+            tokens=found.tokens if found else 0,
             seed=SEED,
         )
         seconds = ask(request, self.context.hear)

@@ -45,10 +45,22 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Base of all records."""
 
 
+class Calibration(Record, frozen=True, kw_only=True):
+    """What a calibrated method sees: of `texts` (a JSONL file with `text`) the first `samples`, cut at `tokens`.
+
+    A format's own values come before those of the model, which stand for what is left out.
+    """
+
+    texts: str = ""
+    samples: int = 0
+    tokens: int = 0
+
+
 class Model(Record, frozen=True, kw_only=True):
     """A full-precision model that formats are compared against.
 
-    `source` is a folder (relative to the matrix file) or `hub:<organisation>/<name>`; `revision` belongs to the hub.
+    `source` is a folder or `hub:<organisation>/<name>`; `revision` belongs to the hub. `calibration` says which texts
+    are like those that the model is used for, and how many of them calibrated formats need.
     """
 
     id: str
@@ -58,27 +70,19 @@ class Model(Record, frozen=True, kw_only=True):
     context_tokens: int
     tensor_parallel: int = 1
     engine: dict[str, Any] = {}
-
-
-class Calibration(Record, frozen=True, kw_only=True):
-    """Texts that a calibrated method sees: a JSONL file with `text`, its first `samples` lines, cut at `tokens`."""
-
-    file: str
-    samples: int
-    tokens: int
+    calibration: Calibration | None = None
 
 
 class Format(Record, frozen=True, kw_only=True):
     """One way to quantize: a llm-compressor recipe (modifier name -> arguments) and what serving it needs.
 
+    Data-free methods have no `calibration`; an empty one takes the model's.
     If it has a `competitor`, its average recovery must be proven to lie no more than `margin` below that format's.
     """
 
     id: str
     purpose: str
     family: Family
-    scheme: str = ""
-    algorithm: str = ""
     recipe: dict[str, dict[str, Any]] = {}
     calibration: Calibration | None = None
     needs: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ A folder holds one `<task>.yaml` and one `<split>.jsonl` for every split that th
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -17,8 +18,6 @@ from quant.models import sha256
 from quant.records import Record
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from quant.records import Task
 
 
@@ -30,11 +29,11 @@ class TaskFiles(Record, frozen=True, kw_only=True):
     chance: float
 
 
-def inspect(task: Task, relative_to: Path) -> TaskFiles:
+def inspect(task: Task) -> TaskFiles:
     """Check a task's YAML and data; `TaskError` names the file and line that is missing or broken."""
     if not task.folder:
         return TaskFiles(files={}, items=0, chance=task.chance)
-    folder = (relative_to / task.folder).resolve()
+    folder = Path(task.folder)
     config = _config(task, folder)
     splits = {str(config[key]) for key in ("test_split", "validation_split", "fewshot_split") if config.get(key)}
     data = [folder / f"{split}.jsonl" for split in sorted(splits)]

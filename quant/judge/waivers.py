@@ -8,18 +8,17 @@ line, found before an engine starts. Pure but for reading the file.
 from __future__ import annotations
 
 import datetime as dt
-import difflib
 import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from quant.errors import UsageError
+from quant.errors import UsageError, closest
 from quant.records import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-    from pathlib import Path
+    from collections.abc import Collection, Iterable
 
 FILE = "waivers.toml"
 HEADER = "[[waivers]]"
@@ -37,6 +36,17 @@ class Waiver(Record, frozen=True, kw_only=True):
     def __str__(self) -> str:
         """Say it in one line."""
         return f"waived until {self.expires}: {self.reason} ({self.owner}, {self.issue})"
+
+
+def beside(files: Iterable[str], cells: Collection[str], today: dt.date) -> dict[str, Waiver]:
+    """Return the waivers that lie beside matrix files, by cell."""
+    found: dict[str, Waiver] = {}
+    for folder in dict.fromkeys(Path(file).parent for file in files):
+        for cell, waiver in read(folder / FILE, cells, today).items():
+            if cell in found:
+                raise UsageError(f"{folder / FILE}: {cell} is waived in another file too; keep one of the two")
+            found[cell] = waiver
+    return found
 
 
 def read(path: Path, cells: Collection[str], today: dt.date) -> dict[str, Waiver]:
@@ -72,8 +82,7 @@ def _checked(entry: object, where: str, cells: Collection[str], today: dt.date) 
         if not getattr(waiver, name).strip():
             raise UsageError(f"{where}: {name} is empty; a waiver says why, who answers for it and where it is tracked")
     if waiver.cell not in cells:
-        close = difflib.get_close_matches(waiver.cell, cells, n=1)
-        guess = f" (did you mean {close[0]!r}?)" if close else ""
+        guess = closest(waiver.cell, cells)
         raise UsageError(
             f"{where}: no cell of any suite is called {waiver.cell!r}{guess}; correct or delete the waiver"
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from quant import matrix
+from quant import reading
 from quant.environment import current
 from quant.errors import StageError
 from quant.jobs import Side
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.timeout(600)
 def test_a_killed_engine_costs_one_task(world: Path, tmp_path: Path) -> None:
-    declared = matrix.load(world / "matrix.toml")
+    declared = reading.load(world / "matrix.toml")
 
     def kill_at_facts(message: Message) -> None:
         if message.name == "facts":

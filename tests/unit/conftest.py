@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from quant import matrix
+from quant import reading
 from quant.claims import Gate
 from quant.environment import DEFAULT_MATRIX
 from quant.jobs import Context, Side
@@ -37,7 +37,7 @@ class World:
     """A pipeline over a store that a test fills."""
 
     def __init__(self, folder: Path) -> None:
-        declared = matrix.load(DEFAULT_MATRIX)
+        declared = reading.load(DEFAULT_MATRIX)
         self.store = Store(folder)
         self.pipeline = Pipeline(declared, self.store, machine=CPU, devices=[""])
         self.context = Context(self.pipeline.inputs, self.store, lambda _message: None)

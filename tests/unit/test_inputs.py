@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -14,12 +14,15 @@ from quant.inputs import Inputs
 from quant.matrix import BASE, Cell, Matrix
 from quant.records import Hardware, Model, Task
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-MODEL = Model(id="small", source="model", context_tokens=512)
 CHAT = Task(id="chat", type="dialogue", lm_eval="chat", metric="exact_match", chat_template=True)
-CELL = Cell(model=MODEL, format=BASE, task=CHAT)
+
+
+PLAIN = msgspec.structs.replace(CHAT, chat_template=False)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Model:
+    return Model(id="small", source=str(tmp_path / "model"), context_tokens=512)
 
 
 @pytest.fixture
@@ -30,43 +33,36 @@ def inputs(tmp_path: Path) -> Inputs:
     (folder / "config.json").write_text("{}")
     (folder / "tokenizer_config.json").write_text('{"eos_token": "<|end|>"}')
     save_file({"weight": np.ones((4, 4), np.float32)}, folder / "model.safetensors")
-    matrix = Matrix(
-        path=str(tmp_path / "matrix.toml"), models={}, formats={}, tasks={}, suites={}, gates={}, profiles={}, stages={}
-    )
+    matrix = Matrix(files=(), models={}, formats={}, tasks={}, suites={}, gates={}, profiles={}, stages={})
     return Inputs(matrix, Hardware(kind="cpu-avx2", name="any", devices=0, capabilities=frozenset()))
 
 
-def model_folder(inputs: Inputs) -> Path:
-    return inputs.matrix.folder / "model"
-
-
-def test_a_chat_task_with_a_model_that_has_no_chat_template_is_refused(inputs: Inputs) -> None:
+def test_a_chat_task_with_a_model_that_has_no_chat_template_is_refused(inputs: Inputs, model: Model) -> None:
     with pytest.raises(
         ModelError, match=r"model 'small': task 'chat' says `chat_template = true`, but .*/model has none"
     ):
-        inputs.check([CELL])
+        inputs.check([Cell(model=model, format=BASE, task=CHAT)])
 
 
-def test_a_chat_template_of_null_is_none(inputs: Inputs) -> None:
-    (model_folder(inputs) / "tokenizer_config.json").write_text('{"chat_template": null}')
+def test_a_chat_template_of_null_is_none(inputs: Inputs, model: Model) -> None:
+    (Path(model.source) / "tokenizer_config.json").write_text('{"chat_template": null}')
     with pytest.raises(ModelError, match=r"add the model's chat_template\.jinja"):
-        inputs.check([CELL])
+        inputs.check([Cell(model=model, format=BASE, task=CHAT)])
 
 
 @pytest.mark.parametrize(
     ("name", "text"),
     [("tokenizer_config.json", '{"chat_template": "{{ messages }}"}'), ("chat_template.jinja", "{{ messages }}")],
 )
-def test_a_chat_template_is_found_in_either_file(inputs: Inputs, name: str, text: str) -> None:
-    (model_folder(inputs) / name).write_text(text)
-    inputs.check([CELL])
+def test_a_chat_template_is_found_in_either_file(inputs: Inputs, model: Model, name: str, text: str) -> None:
+    (Path(model.source) / name).write_text(text)
+    inputs.check([Cell(model=model, format=BASE, task=CHAT)])
 
 
-def test_a_model_without_chat_template_serves_tasks_that_want_none(inputs: Inputs) -> None:
-    inputs.check([msgspec.structs.replace(CELL, task=msgspec.structs.replace(CHAT, chat_template=False))])
+def test_a_model_without_chat_template_serves_tasks_that_want_none(inputs: Inputs, model: Model) -> None:
+    inputs.check([Cell(model=model, format=BASE, task=PLAIN)])
 
 
-def test_scores_with_and_without_chat_template_have_keys_of_their_own(inputs: Inputs) -> None:
-    base = inputs.base(MODEL)
-    plain = msgspec.structs.replace(CHAT, chat_template=False)
-    assert inputs.scores_key(MODEL, CHAT, base, "hf") != inputs.scores_key(MODEL, plain, base, "hf")
+def test_scores_with_and_without_chat_template_have_keys_of_their_own(inputs: Inputs, model: Model) -> None:
+    base = inputs.base(model)
+    assert inputs.scores_key(model, CHAT, base, "hf") != inputs.scores_key(model, PLAIN, base, "hf")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from quant import matrix
+from quant import reading
 from quant.environment import DEFAULT_MATRIX
 from quant.errors import MatrixError
 
@@ -41,7 +41,7 @@ def complaint(folder: Path, old: str, new: str) -> str:
     file = folder / "matrix.toml"
     file.write_text(GOOD.replace(old, new))
     with pytest.raises(MatrixError) as caught:
-        matrix.load(file)
+        reading.load(file)
     return str(caught.value).replace(str(folder), "")
 
 
@@ -82,20 +82,20 @@ def test_broken_toml_is_named_with_its_file(tmp_path: Path) -> None:
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(MatrixError, match="no such matrix file"):
-        matrix.load(tmp_path / "nowhere.toml")
+        reading.load(tmp_path / "nowhere.toml")
 
 
 def test_an_unknown_format_on_the_command_line_is_answered_with_the_known_ones(tmp_path: Path) -> None:
     (tmp_path / "matrix.toml").write_text(GOOD)
-    declared = matrix.load(tmp_path / "matrix.toml")
+    declared = reading.load(tmp_path / "matrix.toml")
     with pytest.raises(MatrixError, match=r"no format 'int5'; there are bf16, rtn"):
         list(declared.cells("all", formats=["int5"]))
 
 
 def test_the_thresholds_of_the_reference_matrix_are_the_missions() -> None:
-    assert matrix.load(DEFAULT_MATRIX).gates == {"fp8": 0.99, "int8": 0.97, "int4": 0.95}
+    assert reading.load(DEFAULT_MATRIX).gates == {"fp8": 0.99, "int8": 0.97, "int4": 0.95}
 
 
 def test_cells_have_readable_ids() -> None:
-    cells = list(matrix.load(DEFAULT_MATRIX).cells("reference", formats=["fp8-dynamic"]))
+    cells = list(reading.load(DEFAULT_MATRIX).cells("reference", formats=["fp8-dynamic"]))
     assert cells[0].id == "ref-4m-fp8-dynamic-commonsense"

@@ -67,11 +67,11 @@ def test_a_missing_shard_is_named(folder: Path) -> None:
 def test_a_folder_has_no_revision() -> None:
     model = Model(id="small", source="models/small", revision="abc", context_tokens=512)
     with pytest.raises(ModelError, match="has no revision; remove `revision = 'abc'`"):
-        models.locate(model, Path())
+        models.locate(model)
 
 
 def test_a_revision_that_is_nowhere_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     model = Model(id="big", source="hub:nobody/nothing", revision="0123abc", context_tokens=512)
     with pytest.raises(ModelError, match="nobody/nothing at revision 0123abc was found neither"):
-        models.locate(model, Path())
+        models.locate(model)

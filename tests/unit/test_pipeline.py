@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec import structs
 
-from quant import matrix
+from quant import reading
 from quant.environment import DEFAULT_MATRIX
 from quant.jobs import Side
 from quant.matrix import BASE
@@ -25,7 +25,7 @@ CPU = Hardware(kind="cpu-generic", name="test", devices=1, capabilities=frozense
 @pytest.fixture
 def pipeline(tmp_path: Path) -> Pipeline:
     """A pipeline without a worker: what it is asked for stays waiting."""
-    return Pipeline(matrix.load(DEFAULT_MATRIX), Store(tmp_path), machine=CPU, devices=[])
+    return Pipeline(reading.load(DEFAULT_MATRIX), Store(tmp_path), machine=CPU, devices=[])
 
 
 @pytest.mark.parametrize(("items", "same"), [(50, True), (100, False)])

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from quant import hardware, matrix, plan
+from quant import hardware, plan, reading
 from quant.environment import ROOT
 from quant.inputs import Inputs
 from quant.jobs import Context, Side
+from quant.matrix import BASE, Matrix
 from quant.quantization import CHECKPOINT
 from quant.records import Checkpoint, Hardware, Item
 from quant.report.plan import Number
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from quant.report.plan import Plan, Row
 
-MATRIX = matrix.load(ROOT / "fixtures" / "data" / "matrix.toml")
+MATRIX = reading.load(ROOT / "fixtures" / "data" / "matrix.toml")
 FP8, ONE = MATRIX.formats["fp8-dynamic"], MATRIX.models["ref-4m"]
 GPU = Hardware(kind="some-gpu", name="some GPU", devices=1, capabilities=hardware.CAPABILITIES["sm90"])
 CPU = msgspec.structs.replace(GPU, kind="cpu-avx512", name="some CPU")
@@ -43,7 +44,7 @@ def keep(where: Context, key: dict[str, Any] | None = None) -> None:
         where.store.commit("checkpoints", f"ref-4m-{FP8.id}", inputs, space)
 
 
-def context(folder: Path, machine: Hardware = CPU, declared: matrix.Matrix = MATRIX, *, kept: bool = False) -> Context:
+def context(folder: Path, machine: Hardware = CPU, declared: Matrix = MATRIX, *, kept: bool = False) -> Context:
     """Return a context with a store of its own, in which the checkpoint is `kept`."""
     made = Context(Inputs(declared, machine), Store(folder), lambda _message: None)
     if kept:
@@ -53,7 +54,7 @@ def context(folder: Path, machine: Hardware = CPU, declared: matrix.Matrix = MAT
 
 def score(where: Context, fmt: str, scores: Sequence[float], task: str = "facts", *, seconds: float = 1.0) -> None:
     """Put scores of the first items of a task into the store, where a run looks for them."""
-    side = Side(ONE, matrix.BASE if fmt == "bf16" else FP8, "vllm")
+    side = Side(ONE, BASE if fmt == "bf16" else FP8, "vllm")
     checkpoint = where.inputs.base(ONE) if fmt == "bf16" else MADE
     items = tuple(Item(doc_hash=f"d{i}", prompt_hash="p", target_hash="t", score=y) for i, y in enumerate(scores))
     part = TaskScores(items=items, start=0, documents=1250, seconds=seconds, load_seconds=0.0, started=0.0, engine={})
@@ -73,13 +74,13 @@ def facts(found: Plan) -> Row:
     return next(row for row in found.rows if row.task == "facts")
 
 
-def with_task(**changes: Any) -> matrix.Matrix:
+def with_task(**changes: Any) -> Matrix:
     """Return the reference matrix with one task changed."""
     task = msgspec.structs.replace(MATRIX.tasks["facts"], **changes)
     return msgspec.structs.replace(MATRIX, tasks=MATRIX.tasks | {"facts": task})
 
 
-def with_suite(**changes: Any) -> matrix.Matrix:
+def with_suite(**changes: Any) -> Matrix:
     """Return the reference matrix with its first suite changed."""
     suite = msgspec.structs.replace(MATRIX.suites["reference"], **changes)
     return msgspec.structs.replace(MATRIX, suites=MATRIX.suites | {"reference": suite})
