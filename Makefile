@@ -5,6 +5,9 @@ PYTHON      ?= python3.11
 VENV        ?= .venv
 SUITE       ?=
 PYTEST_ARGS ?=
+# With CHECKPOINT and BASE, `make gate` judges these files and not the matrix.
+export CHECKPOINT ?=
+export BASE       ?=
 
 ifndef DEVICE
 DEVICE := $(if $(findstring GPU 0,$(shell nvidia-smi -L 2>/dev/null)),gpu,cpu)
@@ -27,7 +30,7 @@ endif
 .PHONY: gate test test-slow bench lint setup clean
 
 gate: setup
-	$(PY) -m pytest tests/accuracy $(if $(SUITE),--suite $(SUITE)) $(PYTEST_ARGS)
+	$(PY) -m $(if $(CHECKPOINT),quant gate --checkpoint "$$CHECKPOINT" --base "$$BASE",pytest tests/accuracy) $(if $(SUITE),--suite $(SUITE)) $(PYTEST_ARGS)
 
 test: lint
 	$(PY) -m pytest tests -m "not slow" $(if $(SUITE),--suite $(SUITE)) $(PYTEST_ARGS)

@@ -10,10 +10,15 @@ Data flows one way, and each arrow is a record on disk::
 room                   role
 =====================  =====================================================================
 `records`, `errors`    the nouns and the one error tree that every room shares
+`redaction`            tokens and passwords, taken out of whatever is written
 `claims`               the nouns of judging: gates, profiles, verdicts
 `matrix`               TOML in, validated models, formats, tasks, suites and gates out
 `models`, `tasks`      a model's or a task's files: found, checked, hashed
+`hub`, `sources`       what lies elsewhere: fetched once, named by its commit
+`memory`               whether a model fits here, and on how many devices
 `integrity`            what is wrong with a checkpoint's files, found before an engine starts
+`given`                what somebody else quantized: recognised, and refused if it does not fit its base
+`endpoint`             a server that somebody else runs: how it is asked, whether it can be scored
 `inputs`               both for one run, and the keys that follow from them
 `hardware`             what this machine is and can serve (capabilities by name)
 `environment`          versions that can move a number; the settings of every child process
@@ -29,5 +34,6 @@ room                   role
 `stored`               the verdicts of an earlier run again, from its records
 `plan`, `shelf`        what a suite can prove, before anything runs
 `report`               verdicts -> terminal table and JSON
+`gate`                 one checkpoint against its base as a command: pytest below, an exit code above
 =====================  =====================================================================
 """

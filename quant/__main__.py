@@ -50,6 +50,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     judge.add_argument("-o", "--output", type=Path, help="write here instead of to standard output")
     judge.set_defaults(run=_judge)
+    gate = commands.add_parser("gate", help="one checkpoint against its base; 1 if worse, 3 if not proven")
+    gate.add_argument("--checkpoint", required=True, metavar="P", help="the quantized files, a folder or hub:org/name")
+    gate.add_argument("--base", default="", metavar="B", help="the unquantized model that it was made of")
+    gate.add_argument("--suite", default="", help="default: reference, if the base is one of its models")
+    gate.add_argument("--matrix", default="", metavar="FILE", help="adds to the reference matrix")
+    gate.add_argument("--gate", default="", metavar="PROFILE", help="how strict (default: release)")
+    gate.add_argument("--backend", default="", choices=("auto", "vllm", "hf"), help="default: auto")
+    gate.add_argument("--store", default="", metavar="DIR", help="default: .store")
+    gate.add_argument("--report", default="", metavar="DIR", help="where results.json is written (default: the store)")
+    gate.set_defaults(run=_gate)
+    declared = commands.add_parser("matrix", help="check a matrix file, or print the JSON schema of one")
+    declared.add_argument("action", choices=("check", "schema"))
+    declared.add_argument("file", nargs="?", type=Path, help="the file to check")
+    declared.set_defaults(run=_matrix)
     planner = commands.add_parser("plan", help="what a suite can prove, before anything is run; 3 if not all averages")
     planner.add_argument("--matrix", default="", metavar="FILE", help="adds to the reference matrix")
     planner.add_argument("--suite", default="reference", help="default: %(default)s")
@@ -111,6 +125,24 @@ def _judge(arguments: argparse.Namespace) -> int:
     return counted.exit_code(lines)
 
 
+def _gate(arguments: argparse.Namespace) -> int:
+    from quant import gate
+
+    return gate.run({name: said for name, said in vars(arguments).items() if name not in ("command", "run")})
+
+
+def _matrix(arguments: argparse.Namespace) -> int:
+    from quant import added, schema
+
+    if arguments.action == "schema":
+        print(schema.text(), end="")
+        return 0
+    if arguments.file is None:
+        raise UsageError("matrix check: no file given; name the matrix file to check")
+    print(*added.check(arguments.file), sep="\n")
+    return 0
+
+
 def _plan(arguments: argparse.Namespace) -> int:
     import shutil
 
@@ -126,12 +158,12 @@ def _plan(arguments: argparse.Namespace) -> int:
     profile = declared.profile(arguments.gate, full=arguments.full)
     chosen = ([*dict.fromkeys(filter(None, names.split(",")))] for names in (arguments.models, arguments.formats))
     cells = list(declared.cells(arguments.suite, *chosen, items=profile.items))
-    inputs = Inputs(declared, hardware.probe())
-    inputs.check(cells)
     try:
         store = Store(arguments.store.resolve())
     except OSError as error:
         raise UsageError(f"--store {arguments.store}: cannot be used: {error.strerror}") from None
+    inputs = Inputs(declared, hardware.probe(), store=store)
+    inputs.check(cells, pinned=profile.pinned)
     found = plan.plan(
         Context(inputs, store, lambda _message: None),
         arguments.suite,

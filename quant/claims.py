@@ -41,7 +41,7 @@ class Profile(Record, frozen=True, kw_only=True):
 
     Scoring stops at the first of the `looks` (shares of the items) that proves a claim. `inconclusive` says what an
     average that is not proven does to its test, `findings` what a task proven below the gate does (one so far below
-    that it vetoes always fails).
+    that it vetoes always fails). `pinned` wants each model of the hub named by a full commit.
     """
 
     id: str
@@ -51,6 +51,7 @@ class Profile(Record, frozen=True, kw_only=True):
     looks: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
     inconclusive: Consequence = "fail"
     findings: Consequence = "fail"
+    pinned: bool = False
 
 
 class Comparison(Record, frozen=True, kw_only=True):

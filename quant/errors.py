@@ -8,14 +8,19 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+from quant.redaction import redact
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
 class SuiteError(Exception):
-    """Root of everything the suite raises on purpose."""
+    """Root of everything the suite raises on purpose. No message of these holds a token or a password."""
 
     exit_code = 4
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(redact(str(message)))
 
 
 class UsageError(SuiteError):
@@ -30,6 +35,10 @@ class MatrixError(UsageError):
 
 class ModelError(UsageError):
     """A model's folder, revision or weight files cannot be used."""
+
+
+class EndpointError(UsageError):
+    """A server does not answer, or not in a way that can be scored; the message names its URL."""
 
 
 class TaskError(UsageError):

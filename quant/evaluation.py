@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
+    from quant.endpoint import Endpoint
     from quant.jobs import Context, Side
     from quant.records import Checkpoint, Task
     from quant.stages.protocol import Message, TaskScores
@@ -53,7 +54,8 @@ class Evaluation:
         try:
             with self.context.store.locked(*((KIND, series.key) for series in self.series.values())):
                 if not self.stored():
-                    integrity.check(self.context.inputs.base(self.side.model), self.checkpoint, self.side.format)
+                    if self.side.backend != "server":
+                        integrity.check(self.context.inputs.base(self.side.model), self.checkpoint, self.side.format)
                     while self._todo():
                         self._evaluate(self._todo(), ask)
                     self._run_ahead(ask)
@@ -92,7 +94,7 @@ class Evaluation:
                 self.there[message.name] = self.series[message.name].append(space / message.name)
                 self._fulfil(message.name)
 
-        for want in wanted:
+        for want in wanted if self.side.backend != "server" else ():  # nobody expects its scores to be there
             series = self.series[want.task.id]
             self.context.explain(KIND, series.label, series.key)
         with self.context.store.workspace() as space:
@@ -116,7 +118,13 @@ class Evaluation:
             engine=model.engine,
             tasks=tuple(self._task_request(want.task, want.share) for want in wanted),
             repeat=self.side.repeat,
+            endpoint=self._endpoint(),
+            tensor_parallel=1 if self.side.backend == "server" else self.context.inputs.devices(model),
         )
+
+    def _endpoint(self) -> Endpoint | None:
+        side = self.side
+        return self.context.inputs.endpoint(side.model, side.format.id) if side.backend == "server" else None
 
     def _task_request(self, task: Task, share: float) -> TaskRequest:
         there = self.there[task.id]
@@ -132,6 +140,8 @@ class Evaluation:
             start=len(there.items) if there else 0,
             share=share,
             cluster=task.cluster,
+            shots=task.shots,
+            metadata=task.metadata,
         )
 
     def _fulfil(self, name: str) -> None:

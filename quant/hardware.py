@@ -18,15 +18,31 @@ from quant.records import Hardware
 if TYPE_CHECKING:
     from quant.records import Backend, Format
 
-# Which schemes vLLM has a kernel for. CPU rows and SM90 were measured with vLLM 0.32 (CPU) and 0.26 (H100);
-# SM80 and SM89 follow vLLM's hardware table (FP8 matrix units begin with SM89).
+# Formats that vLLM computes as named: CPU rows are measured with vLLM 0.32, SM rows follow its kernels' own conditions
+# with its default packages; tests/backends asks vLLM for each row again. Where vLLM serves a format otherwise than
+# named (weights alone quantized, or activations too), there is no capability: scores would be of another format.
 CAPABILITIES: dict[str, frozenset[str]] = {
     "cpu-generic": frozenset(),
-    "cpu-avx2": frozenset({"w8a8-fp8", "w8a8-int8"}),
-    "cpu-avx512": frozenset({"w8a8-fp8", "w8a8-int8", "w4a16", "kv-fp8"}),
-    "sm80": frozenset({"w8a8-int8", "w4a16"}),
-    "sm89": frozenset({"w8a8-fp8", "w8a8-int8", "w4a16", "kv-fp8"}),
-    "sm90": frozenset({"w8a8-fp8", "w8a8-int8", "w4a16", "kv-fp8"}),
+    # No kernel for INT4 weights alone and no FP8 KV cache without AVX-512.
+    "cpu-avx2": frozenset({"w8a8-fp8", "w8a8-int8", "w4a8"}),
+    # FP8 in blocks needs AMX; static FP8 scales reach a kernel that this build registers without its signature. W4A8
+    # rounds activations asymmetrically, and the FP8 KV cache is rounded towards zero (both measured).
+    "cpu-avx512": frozenset({"w8a8-fp8", "w8a8-int8", "w4a16", "w4a8", "kv-fp8"}),
+    # FP8 matrix units begin with SM89: FP8 runs on Marlin (weights alone). Triton's attention refuses an FP8 KV cache,
+    # FlashInfer's lists it, but nobody has measured it.
+    "sm80": frozenset({"w8a8-int8", "w4a16", "nvfp4a16", "mxfp4a16"}),
+    # FP8 in blocks runs on Marlin, which comes before the Triton kernel there.
+    "sm89": frozenset({"w8a8-fp8", "w8a8-fp8-static", "w8a8-int8", "w4a16", "nvfp4a16", "mxfp4a16", "kv-fp8"}),
+    # NVFP4 and MXFP4 run on Marlin. INT8 activations with INT4 weights have no kernel on any GPU without Humming.
+    "sm90": frozenset(
+        {"w8a8-fp8", "w8a8-fp8-static", "w8a8-fp8-block", "w8a8-int8", "w4a16", "w4afp8"}
+        | {"nvfp4a16", "mxfp4a16", "kv-fp8"}
+    ),
+    # CUTLASS refuses INT8 from SM100 on, INT4 weights with FP8 activations are for SM90 alone, and MXFP4 weights
+    # always meet MXFP4 activations.
+    "sm100": frozenset(
+        {"w8a8-fp8", "w8a8-fp8-static", "w8a8-fp8-block", "w4a16", "nvfp4", "nvfp4a16", "mxfp4", "kv-fp8"}
+    ),
 }
 KNOWN = frozenset().union(*CAPABILITIES.values())
 
@@ -66,26 +82,35 @@ def _cpu(cpuinfo: Path) -> Hardware:
         name=name[1] if name else "unknown CPU",
         devices=len(os.sched_getaffinity(0)),
         capabilities=CAPABILITIES[kind],
+        memory_bytes=_ram_bytes(Path("/sys/fs/cgroup/memory.max")),
     )
+
+
+def _ram_bytes(limit: Path) -> int:
+    """Return the machine's memory, or what a container's `limit` (cgroup v2) leaves of it."""
+    installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    allowed = limit.read_text().strip() if limit.exists() else "max"
+    return min(installed, int(allowed)) if allowed.isdigit() else installed
 
 
 def _gpu() -> Hardware | None:
     if not shutil.which("nvidia-smi"):
         return None
     asked = subprocess.run(
-        ["nvidia-smi", "--query-gpu=name,compute_cap,driver_version", "--format=csv,noheader"],
+        ["nvidia-smi", "--query-gpu=name,compute_cap,driver_version,memory.total", "--format=csv,noheader,nounits"],
         capture_output=True,
         text=True,
         check=False,
     )
-    rows = [line.split(", ") for line in asked.stdout.splitlines() if line.count(", ") == 2]  # noqa: PLR2004
+    rows = [line.split(", ") for line in asked.stdout.splitlines() if line.count(", ") == 3]  # noqa: PLR2004
     if asked.returncode or not rows:
         return None
-    name, compute, driver = rows[0]
+    name, compute, driver, mebibytes = rows[0]
     return Hardware(
         kind=re.sub(r"\W+", "-", name).strip("-").lower(),
         name=name,
         devices=len(rows),
         capabilities=CAPABILITIES.get(f"sm{compute.replace('.', '')}", frozenset()),
         driver=driver,
+        memory_bytes=int(mebibytes) * 2**20 if mebibytes.isdigit() else 0,
     )

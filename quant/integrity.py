@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from quant import models
+from quant import given, models
 from quant.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ WIDE = ("BF16", "F16", "F32", "F64")  # safetensors' names of types that no quan
 INTEGERS = {"I8": np.int8, "U8": np.uint8, "I16": np.int16}
 # Two-dimensional weights that are no linear layer: embeddings, and routers that newer model classes keep as parameters.
 NOT_LINEAR = re.compile(r"(^|.*\.)(\w*embed\w*|wte|wpe|gate|router)$")
+# Scales as compressed-tensors and ModelOpt (weight_scale_2), FP8 by blocks (_inv), AWQ and GPTQ (scales) call them.
+SCALE = re.compile(r".*(_scale(_inv|_2)?|[._]scales)$")
 # Left behind in tokenizer.json by the last call before it was saved; every call sets them anew.
 LAST_CALL = ("padding", "truncation")
 AGAIN = "quantize again, or fetch the checkpoint again"
@@ -54,8 +56,8 @@ def check(base: Checkpoint, made: Checkpoint, fmt: Format) -> None:
     _check_template(Path(base.path), Path(made.path), where)
     if fmt.family == "bf16":
         return
-    config = _json(Path(made.path) / "config.json").get("quantization_config")
-    if config is None:
+    _, config = given.declaration(Path(made.path))
+    if not config:
         raise CheckpointError(
             f"{where}: {made.path}/config.json: expected a quantization_config, since the format is {fmt.family}, and "
             f"found none: the recipe quantized nothing; check its `targets` and `ignore`"
@@ -64,7 +66,7 @@ def check(base: Checkpoint, made: Checkpoint, fmt: Format) -> None:
     _check_linear_layers(tensors, config, where)
     _check_cache_scales(tensors, config, where)
     for tensor in tensors.values():
-        if tensor.name.endswith("_scale"):
+        if SCALE.match(tensor.name):
             _check_scale(tensor, where)
         elif tensor.name.endswith(".weight_zero_point"):
             _check_zero_point(tensor, config, where)
@@ -136,9 +138,7 @@ def _check_zero_point(tensor: Tensor, config: dict[str, Any], where: str) -> Non
     """Check zero points stored one an integer; packed ones (I32) hold no pattern that is out of range."""
     if tensor.dtype not in INTEGERS:
         return
-    bits = max(
-        (g["weights"]["num_bits"] for g in config.get("config_groups", {}).values() if g.get("weights")), default=8
-    )
+    bits = _bits(tensor.name.removesuffix(".weight_zero_point"), config)
     low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
     with tensor.file.open("rb") as stream:
         stream.seek(tensor.begin)
@@ -167,6 +167,13 @@ def _check_linear_layers(tensors: dict[str, Tensor], config: dict[str, Any], whe
                 f"targets {', '.join(targets)} and does not ignore it, found {tensor.dtype} {list(tensor.shape)}"
                 f"{'' if f'{module}.weight_scale' in tensors else ' without a scale'}; {AGAIN}"
             )
+
+
+def _bits(module: str, config: dict[str, Any]) -> int:
+    """Return how many bits a layer's weights have: a group that names the layer comes before one that means all."""
+    groups = [group for group in config.get("config_groups", {}).values() if group.get("weights")]
+    named = [group for group in groups if _listed(module, group["targets"])]
+    return max((group["weights"]["num_bits"] for group in named or groups), default=8)
 
 
 def _targeted(module: str, targets: list[str]) -> bool:
@@ -207,6 +214,9 @@ def tokenizer(folder: Path) -> dict[str, Any]:
     if not (folder / "tokenizer.json").is_file():
         return {}
     said = {key: value for key, value in _json(folder / "tokenizer.json").items() if key not in LAST_CALL}
+    after = said.get("post_processor") or {}
+    if after.get("type") == "TemplateProcessing" and not after.get("special_tokens"):
+        said["post_processor"] = None  # adds no token: how Transformers 5 writes that there is none
     model = dict(said.get("model") or {})
     # Older files write a merge as "a b", newer ones as ["a", "b"].
     model["merges"] = [m if isinstance(m, str) else " ".join(m) for m in model.get("merges") or []]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from quant import recipe
 from quant.claims import Gate, Profile
 from quant.errors import MatrixError, closest
 from quant.records import Family, Format, Model, Record, Suite, Task
@@ -30,7 +31,9 @@ PROFILES = {
     "nightly": Profile(
         id="nightly", purpose="every night: the suite's items, what is not proven warns", inconclusive="warn"
     ),
-    "release": Profile(id="release", purpose="before a release: what is not proven fails"),
+    "release": Profile(
+        id="release", purpose="before a release: what is not proven fails, models are named by commits", pinned=True
+    ),
 }
 
 
@@ -107,9 +110,24 @@ class Matrix(Record, frozen=True, kw_only=True):
             margin=fmt.margin,
         )
 
+    def knows(self, section: str, name: str) -> bool:
+        """Say whether there is an entry of this name."""
+        try:
+            self.pick(section, name)
+        except MatrixError:
+            return False
+        return True
+
     def pick(self, section: str, name: str) -> Any:
-        """Return an entry by name, or say which names there are."""
+        """Return an entry by name, or say which names there are.
+
+        A format may also be another with a KV cache in FP8, written `int8-w8a8+fp8-kv`, or a recipe file in YAML.
+        """
         entries: dict[str, Any] = getattr(self, section)
+        if section == "formats" and name.endswith(recipe.CACHE):
+            return recipe.with_cache(self.pick("formats", name.removesuffix(recipe.CACHE)))
+        if section == "formats" and name.endswith(recipe.FILES):
+            return recipe.from_file(name)
         if name not in entries:
             guess = f"{closest(name, entries)}; there are {', '.join(entries)}"
             raise MatrixError(f"{', '.join(self.files)}: no {section[:-1]} {name!r}{guess}")

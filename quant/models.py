@@ -11,13 +11,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from quant import hub
 from quant.errors import ModelError
 from quant.records import Checkpoint
 
 if TYPE_CHECKING:
     from quant.records import Model
 
-HUB = "hub:"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 # Read by people, not by an engine: they change no number, so they are not part of a key.
 PROSE = (".md", ".txt", ".log")
@@ -25,18 +25,31 @@ PROSE = (".md", ".txt", ".log")
 
 def locate(model: Model) -> Path:
     """Return the local folder of `model`; a hub source is looked up in (or brought into) the hub's cache."""
-    if model.source.startswith(HUB):
-        return _snapshot(model)
+    if model.source.startswith(hub.HUB):
+        return hub.Repository.of(model.source, model.revision).folder(f"model {model.id!r}")
     if model.revision:
         msg = f"model {model.id!r}: a folder ({model.source}) has no revision; remove `revision = {model.revision!r}`"
         raise ModelError(msg)
     return Path(model.source)
 
 
+def pin(where: str, source: str, revision: str = "") -> None:
+    """Raise `ModelError` if `source` is on the hub, but not named by a full commit; fetches nothing."""
+    if not source.startswith(hub.HUB) or (wanted := hub.Repository.of(source, revision)).pinned:
+        return
+    now = wanted.commit()
+    known = f"stands for {now} now" if now else "stands for a commit that is not known here"
+    change = f'`revision = "{now or "<commit>"}"`' if revision else f"{hub.HUB}{wanted.name}@{now or '<commit>'}"
+    raise ModelError(
+        f"{where}: {wanted.name}: this gate profile wants a full commit (40 hex digits), found the revision"
+        f" {wanted.revision!r}, which {known}; write {change}, or choose another profile by `--gate`"
+    )
+
+
 def inspect(folder: Path, *, model: str, fmt: str = "bf16") -> Checkpoint:
     """Check that `folder` holds a complete model in safetensors and hash every file that can move a number.
 
-    Raises `ModelError` naming the file that is missing, truncated or a pickle.
+    A folder of the hub's cache has a commit. `ModelError` names the file that is missing, truncated or a pickle.
     """
     where = f"model {model!r}" if fmt == "bf16" else f"{model} {fmt}"
     if not folder.is_dir():
@@ -53,13 +66,17 @@ def inspect(folder: Path, *, model: str, fmt: str = "bf16") -> Checkpoint:
         path=str(folder),
         files={p.name: sha256(p) for p in files},
         tensor_bytes=sum(p.stat().st_size for p in tensors),
+        revision=hub.commit(folder),
     )
 
 
 def sha256(path: Path) -> str:
-    """Hash a file; remembered for this process as long as its size and time of change stay the same."""
+    """Hash a file; remembered for this process as long as its size and time of change stay the same.
+
+    What the hub's cache names by its hash is not read again.
+    """
     stat = path.stat()
-    return _sha256(str(path), stat.st_size, stat.st_mtime_ns)
+    return hub.named_sha256(path) or _sha256(str(path), stat.st_size, stat.st_mtime_ns)
 
 
 @lru_cache(maxsize=4096)
@@ -96,16 +113,3 @@ def _check_safetensors(file: Path, where: str) -> None:
     except (SafetensorError, OSError) as error:
         msg = f"{where}: {file} is truncated or not a safetensors file ({error}); fetch it again"
         raise ModelError(msg) from error
-
-
-def _snapshot(model: Model) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    name = model.source.removeprefix(HUB)
-    try:
-        return Path(snapshot_download(name, revision=model.revision or None))
-    except (HfHubHTTPError, LocalEntryNotFoundError, ValueError, OSError) as error:
-        wanted = f"{name} at revision {model.revision or 'main'}"
-        msg = f"model {model.id!r}: {wanted} was found neither in the hub's local cache nor on the hub"
-        raise ModelError(f"{msg} ({type(error).__name__}); check `source`, `revision`, HF_HUB_OFFLINE") from error

@@ -11,6 +11,8 @@ from concurrent.futures import Future
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from quant import hardware
 from quant.errors import StageError
 from quant.evaluation import Evaluation, Wanted
@@ -22,7 +24,7 @@ from quant.records import Checkpoint, Scores
 from quant.workers import Job, Workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from quant.matrix import Matrix
     from quant.records import Backend, Format, Hardware, Model, Task
@@ -43,20 +45,27 @@ class Pipeline:
         machine: Hardware,
         devices: Sequence[str],
         backend: str = "auto",
+        servers: Mapping[str, str] | None = None,
         hear: Callable[[Message], None] = lambda _message: None,
     ) -> None:
         self.machine, self.backend = machine, backend
-        self.inputs = Inputs(matrix, machine)
+        self.inputs = Inputs(matrix, machine, servers, store)
         self._context = Context(self.inputs, store, hear)
         rules = {stage: matrix.stages.get(stage, StageRule()) for stage in STAGES}
         self.workers = Workers(devices, kind=machine.kind, logs=store.root / "logs", rules=rules)
+        self.clients = Workers(
+            [""] * len(self.inputs.servers), kind=machine.kind, logs=store.root / "logs", rules=rules
+        )
         self._lock = threading.RLock()
         self._checkpoints: dict[tuple[str, str], Future[Checkpoint]] = {}
         self._scores: dict[tuple[str, str, Backend, int, Task, float], Future[Scores]] = {}
 
-    def backend_for(self, fmt: Format) -> Backend:
-        """Backend that serves both sides of comparisons with `fmt` on this machine."""
-        return hardware.backend_for(fmt, self.machine, self.backend)
+    def backend_for(self, fmt: Format, side: Format | None = None) -> Backend:
+        """Backend that serves one side of comparisons with `fmt`, both alike unless a server serves one of them."""
+        if (side or fmt).id in self.inputs.servers:
+            return "server"
+        needs = BASE if fmt.id in self.inputs.servers else fmt
+        return hardware.backend_for(needs, self.machine, self.backend)
 
     def checkpoint(self, model: Model, fmt: Format) -> Future[Checkpoint]:
         """Return the model in this format, as a future; made once."""
@@ -64,13 +73,21 @@ class Pipeline:
             key = (model.id, fmt.id)
             if key not in self._checkpoints:
                 self._checkpoints[key] = future = Future[Checkpoint]()
-                if fmt.id == BASE.id:
-                    future.set_result(self.inputs.base(model))
+                if fmt.id == BASE.id or fmt.id in self.inputs.servers:  # of what a server serves, the tokenizer
+                    future.set_result(replace(self.inputs.base(model), format=fmt.id))
+                elif fmt.checkpoint:
+                    self._give(model, fmt, future)
                 else:
                     self.workers.submit(
                         Job("quantize", Quantization(self._context, model, fmt, future).run, f"{model.id}-{fmt.id}")
                     )
             return self._checkpoints[key]
+
+    def _give(self, model: Model, fmt: Format, future: Future[Checkpoint]) -> None:
+        try:
+            future.set_result(self.inputs.given(model, fmt))
+        except Exception as error:  # noqa: BLE001 - belongs to whoever waits
+            fail(future, error)
 
     def scores(
         self, side: Side, tasks: Iterable[Task], made: Future[Checkpoint] | None = None, share: float = 1.0
@@ -109,6 +126,7 @@ class Pipeline:
     def close(self) -> None:
         """Stop: whatever still waits for a result gets an error instead of waiting for ever."""
         self.workers.close()
+        self.clients.close()
         with self._lock:
             waiting: list[Future[Any]] = [*self._checkpoints.values(), *self._scores.values()]
             for future in waiting:
@@ -120,4 +138,6 @@ class Pipeline:
                 fail(want.future, error)
         else:
             evaluation = Evaluation(self._context, side, made.result(), wanted)
-            self.workers.submit(Job("evaluate", evaluation.run, f"{side.label} {side.backend}"))
+            # An engine here must not make room for a server's side, which needs no device.
+            workers = self.clients if side.backend == "server" else self.workers
+            workers.submit(Job("evaluate", evaluation.run, f"{side.label} {side.backend}"))

@@ -64,7 +64,7 @@ def plan(  # noqa: PLR0913 - keyword-only: what a plan may change
             found, needs = _Claims(shelf, gate, side, target, recovery).plan([cell.task for cell in row])
             rows += found
             costs = {what: max(costs.get(what, 0.0), needs.get(what, 0.0)) for what in costs | needs}
-        spent.append((math.fsum(costs.values()), first.model.tensor_parallel))
+        spent.append((math.fsum(costs.values()), context.inputs.devices(first.model)))
     return Plan(
         suite=suite,
         profile=profile.id,
@@ -119,7 +119,7 @@ class _Claims(NamedTuple):
 
     def _differing(self, task: Task, row: Row) -> float:
         """Return on which share of the items a format and its competitor differ; if unknown, as many as each flips."""
-        rival = self.side._replace(format=self.shelf.inputs.matrix.formats[self.gate.competitor])
+        rival = self.side._replace(format=self.shelf.inputs.matrix.pick("formats", self.gate.competitor))
         mine, theirs = self.shelf.scores(self.side, task), self.shelf.scores(rival, task)
         old = {item.doc_hash: item.score for item in theirs.items} if theirs else {}
         both = [(item.score - old[item.doc_hash]) ** 2 for item in (mine.items if mine else ()) if item.doc_hash in old]
@@ -174,8 +174,8 @@ class _Claims(NamedTuple):
         return [1.0 if self.gate.definition == "macro" else float(row.items or 1) for row in counted]
 
     def _priced(self, row: Row, costs: Costs) -> Row:
-        seconds = _known(math.fsum(costs.values()))
-        hours = None if seconds is None or self.shelf.on_cpu else seconds / 3600 * self.side.model.tensor_parallel
+        seconds, devices = _known(math.fsum(costs.values())), self.shelf.inputs.devices(self.side.model)
+        hours = None if seconds is None or self.shelf.on_cpu else seconds / 3600 * devices
         return replace(row, seconds=seconds, gpu_hours=hours)
 
     def _believed(self, task: Task) -> Row:

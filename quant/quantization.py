@@ -15,7 +15,7 @@ from quant import integrity, models
 from quant.inputs import SEED
 from quant.jobs import Context, fail
 from quant.records import Checkpoint
-from quant.stages.protocol import QuantizeRequest
+from quant.stages.protocol import CHOICE, QuantizeRequest
 from quant.store import Busy
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ class Quantization:
             output=str(space / "model"),
             dtype=self.model.dtype,
             recipe=self.format.recipe,
+            search=self.format.search,
+            mixed=self.format.mixed,
             calibration_file=found.texts if found else "",
             samples=found.samples if found else 0,
             tokens=found.tokens if found else 0,
@@ -80,6 +82,8 @@ class Quantization:
         seconds = ask(request, self.context.hear)
         made = models.inspect(space / "model", model=self.model.id, fmt=self.format.id)
         integrity.check(self.context.inputs.base(self.model), made, self.format)
+        open_part = space / "model" / CHOICE
+        choice = msgspec.json.decode(open_part.read_bytes()) if open_part.is_file() else {}
         (space / CHECKPOINT).write_bytes(
-            msgspec.json.encode(msgspec.structs.replace(made, path="model", seconds=seconds))
+            msgspec.json.encode(msgspec.structs.replace(made, path="model", seconds=seconds, choice=choice))
         )

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from quant import recipe
 from quant.claims import VETO, Profile
 from quant.environment import DEFAULT_MATRIX
 from quant.errors import MatrixError, closest
@@ -76,13 +77,29 @@ class Source:
             raise self.error(where, f"[{'.'.join(where)}] must be a table")
         self._known(value, {*kind.__struct_fields__} - {"id"}, where)
         named = {"id": where[-1]} if "id" in kind.__struct_fields__ else {}
-        entry: R = self._convert(named | value, kind, where)
+        told = self._recipe(value, where) if kind is Format and "recipe" in value else {}
+        told |= {key: said for key, said in value.items() if key != "recipe"}
+        entry: R = self._convert(named | told, kind, where)
         return self._placed(entry)
+
+    def _recipe(self, value: dict[str, Any], where: tuple[str, ...]) -> dict[str, Any]:
+        """Return the modifiers of a format's table, or of the file that it names, and what follows from them."""
+        said, place = value["recipe"], f"{self.path}: [{'.'.join(where)}]"
+        if isinstance(said, str):
+            found = recipe.read((self.path.parent / said).resolve())
+        elif isinstance(said, dict):
+            found = recipe.checked(tuple(said.items()), place)
+        else:
+            raise self.error(where, f"a recipe is a table or names a YAML file, found {said!r}")
+        if {"family", "needs"} <= {*value}:
+            return {"recipe": found}
+        family, needs = recipe.family_and_needs(found, place)
+        return {"recipe": found, "family": family, "needs": needs}
 
     def _placed(self, entry: R) -> R:
         """Make the paths of an entry absolute."""
         changes: dict[str, Any] = {}
-        for field in ("source", "folder", "texts"):
+        for field in ("source", "folder", "texts", "checkpoint"):
             said = getattr(entry, field, "")
             if said and ":" not in said:  # else a hub or a store elsewhere
                 changes[field] = str((self.path.parent / said).resolve())
@@ -126,7 +143,7 @@ def load(*files: Path) -> Matrix:
     replaced: list[str] = []
     sources: list[Source] = []
     for file in dict.fromkeys(files):
-        group = _with_includes(file, [])
+        group = with_includes(file)
         for name, entries in declared.items():
             added = [(key, Entry(value, source)) for source in group for key, value in source.section(name).items()]
             replaced += [f"{name}.{key}" for key, _ in added if key in entries and name in KINDS]
@@ -142,12 +159,12 @@ def load(*files: Path) -> Matrix:
     return matrix
 
 
-def _with_includes(file: Path, above: list[Path]) -> list[Source]:
+def with_includes(file: Path, above: tuple[Path, ...] = ()) -> list[Source]:
     """Return what a file includes, then the file itself."""
     if file in above:
         raise MatrixError(f"{file}: includes itself, by way of {', '.join(map(str, above))}; remove one `include`")
     source = Source(file)
-    parts = [_with_includes((file.parent / name).resolve(), [*above, file]) for name in source.includes]
+    parts = [with_includes((file.parent / name).resolve(), (*above, file)) for name in source.includes]
     return [*itertools.chain.from_iterable(parts), source]
 
 
@@ -165,10 +182,9 @@ def _check(matrix: Matrix, declared: dict[str, dict[str, Entry]]) -> None:
     for suite, source in declared["suites"].values():
         for section, names in (("models", suite.models), ("formats", suite.formats), ("tasks", suite.tasks)):
             for name in names:
-                entries = getattr(matrix, section)
-                if name not in entries:
-                    where = ("suites", suite.id, section)
-                    raise source.error(where, f"no {section[:-1]} is called {name!r}{closest(name, entries)}")
+                if not matrix.knows(section, name):
+                    guess = closest(name, getattr(matrix, section))
+                    raise source.error(("suites", suite.id, section), f"no {section[:-1]} is called {name!r}{guess}")
     for fmt, source in declared["formats"].values():
         _check_format(fmt, matrix, source)
     for family, (threshold, source) in declared["gates"].items():
@@ -186,7 +202,7 @@ def _check_format(fmt: Format, matrix: Matrix, source: Source) -> None:
         if need not in KNOWN:
             guess = f"{closest(need, KNOWN)}; there are {', '.join(sorted(KNOWN))}"
             raise source.error((*where, "needs"), f"no capability is called {need!r}{guess}")
-    if fmt.competitor and fmt.competitor not in matrix.formats:
+    if fmt.competitor and not matrix.knows("formats", fmt.competitor):
         guess = closest(fmt.competitor, matrix.formats)
         raise source.error((*where, "competitor"), f"no format is called {fmt.competitor!r}{guess}")
     if not 0 < fmt.margin < 1:

@@ -14,7 +14,7 @@ import msgspec
 SCHEMA = 2
 
 Family = Literal["bf16", "fp8", "int8", "int4", "fp4"]
-Backend = Literal["vllm", "hf"]
+Backend = Literal["vllm", "hf", "server"]
 Status = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 Definition = Literal["macro", "item"]
 TaskType = Literal[
@@ -46,8 +46,9 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Calibration(Record, frozen=True, kw_only=True):
-    """What a calibrated method sees: of `texts` (a JSONL file with `text`) the first `samples`, cut at `tokens`.
+    """What a calibrated method sees: of `texts` the first `samples`, cut at `tokens`.
 
+    `texts` is a JSONL file with `text` (or its URL), or a data set of the hub with `text` or `messages` in its rows.
     A format's own values come before those of the model, which stand for what is left out.
     """
 
@@ -56,11 +57,22 @@ class Calibration(Record, frozen=True, kw_only=True):
     tokens: int = 0
 
 
+class Shape(Record, frozen=True, kw_only=True):
+    """What a model's memory follows from: `linear` of its `parameters` are weights that formats quantize."""
+
+    parameters: int
+    linear: int
+    layers: int
+    kv_heads: int
+    head_dim: int
+
+
 class Model(Record, frozen=True, kw_only=True):
     """A full-precision model that formats are compared against.
 
-    `source` is a folder or `hub:<organisation>/<name>`; `revision` belongs to the hub. `calibration` says which texts
-    are like those that the model is used for, and how many of them calibrated formats need.
+    `source` is a folder, `hub:<organisation>/<name>` or a URL; `revision` belongs to the hub. `calibration` says which
+    texts are like those that the model is used for, and how many of them calibrated formats need. `shape` is read from
+    the model's files if not stated. `tensor_parallel` counts the devices that serve it, 0: as few as hold it.
     """
 
     id: str
@@ -68,34 +80,71 @@ class Model(Record, frozen=True, kw_only=True):
     revision: str = ""
     dtype: str = "bfloat16"
     context_tokens: int
-    tensor_parallel: int = 1
+    tensor_parallel: int = 0
+    shape: Shape | None = None
     engine: dict[str, Any] = {}
     calibration: Calibration | None = None
 
 
-class Format(Record, frozen=True, kw_only=True):
-    """One way to quantize: a llm-compressor recipe (modifier name -> arguments) and what serving it needs.
+Recipe = tuple[tuple[str, dict[str, Any]], ...]  # llm-compressor's modifiers with their arguments, in order
 
-    Data-free methods have no `calibration`; an empty one takes the model's.
+
+class Search(Record, frozen=True, kw_only=True):
+    """An argument of a recipe that is left open: of `values`, the one with the least loss on held-out texts is taken.
+
+    `argument` is written `SmoothQuantModifier.smoothing_strength`. Loss is the mean KL divergence per token of the
+    quantized model's next-token distribution from the unquantized one's, over `held_out` texts after the calibration's.
+    """
+
+    argument: str
+    values: tuple[Any, ...]
+    held_out: int = 32
+
+
+class Mixed(Record, frozen=True, kw_only=True):
+    """Mixed precision: linear layers keep the recipe's scheme, except those that suffer most by it, which get `high`.
+
+    Suffering is a layer's own loss (as in `Search`) by the bits that it would cost to spare it. `bits` is the average
+    of bits a weight that must not be exceeded, over the linear layers, scales not counted.
+    """
+
+    high: str
+    bits: float
+    held_out: int = 32
+
+
+class Format(Record, frozen=True, kw_only=True):
+    """One way to quantize: a llm-compressor recipe and what serving it needs.
+
+    In a matrix file a recipe is a table (modifier -> arguments), or names a recipe file of llm-compressor in YAML;
+    `search` and `mixed` leave a part of it open. The family follows from the recipe's scheme where it is not stated.
+    Data-free methods have no `calibration`; an empty one takes the model's. `checkpoint` names files that somebody else
+    quantized, a folder or `hub:<organisation>/<name>`: they are gated as they are, and there is no recipe.
     If it has a `competitor`, its average recovery must be proven to lie no more than `margin` below that format's.
     """
 
     id: str
     purpose: str
     family: Family
-    recipe: dict[str, dict[str, Any]] = {}
+    recipe: Recipe = ()
+    search: Search | None = None
+    mixed: Mixed | None = None
     calibration: Calibration | None = None
     needs: tuple[str, ...] = ()
     competitor: str = ""
     margin: float = 0.02
+    checkpoint: str = ""
 
 
 class Task(Record, frozen=True, kw_only=True):
-    """An lm-eval task: `lm_eval` is its name there, `folder` holds its YAML and data ("" for lm-eval's own tasks).
+    """An lm-eval task or group: `lm_eval` is its name there, `folder` holds its YAML and data ("" for lm-eval's own).
 
     `items` bounds the documents scored: a random subset, the same for every model and format; 0 takes all.
     With `chat_template`, prompts are rendered by the checkpoint's own chat template, few-shot examples as turns of
     their own. `cluster` names the field of a document that dependent items share, such as the passage they ask about.
+    `shots` replaces the task's own number of few-shot examples; `metadata` goes to a task that makes its documents
+    (RULER's `max_seq_lengths`). `datasets` are those on the hub that lm-eval's own tasks read; with `runs_code`, what a
+    model writes is executed, which a run must allow.
     """
 
     id: str
@@ -108,6 +157,14 @@ class Task(Record, frozen=True, kw_only=True):
     items: int = 0
     chat_template: bool = False
     cluster: str = ""
+    shots: int | None = None
+    metadata: dict[str, Any] = {}
+    datasets: tuple[str, ...] = ()
+    runs_code: bool = False
+
+    def __hash__(self) -> int:
+        """Hash by id: `metadata` has no hash, and equal tasks have equal ids."""
+        return hash(self.id)
 
 
 class Suite(Record, frozen=True, kw_only=True):
@@ -126,13 +183,17 @@ class Suite(Record, frozen=True, kw_only=True):
 
 
 class Hardware(Record, frozen=True, kw_only=True):
-    """What a machine is. `kind` is the hardware class that keys and baselines carry, e.g. `cpu-avx512`."""
+    """What a machine is. `kind` is the hardware class that keys and baselines carry, e.g. `cpu-avx512`.
+
+    `memory_bytes` is one device's memory, the machine's for CPUs; 0 if unknown.
+    """
 
     kind: str
     name: str
     devices: int
     capabilities: frozenset[str]
     driver: str = ""
+    memory_bytes: int = 0
 
 
 class Environment(Record, frozen=True, kw_only=True):
@@ -147,6 +208,7 @@ class Checkpoint(Record, frozen=True, kw_only=True):
     """A model on disk that an engine can load: a base model or what the quantize stage wrote.
 
     `files` maps each file that can change an output to its hash; `tensor_bytes` is the size of the weight files.
+    `revision` is the commit on the hub that they are from, "" if they are not.
     """
 
     model: str
@@ -155,6 +217,8 @@ class Checkpoint(Record, frozen=True, kw_only=True):
     files: dict[str, str]
     tensor_bytes: int
     seconds: float = 0.0
+    choice: dict[str, Any] = {}
+    revision: str = ""
 
 
 class Item(Record, frozen=True, kw_only=True, array_like=True):

@@ -1,13 +1,15 @@
-"""A task's folder: its lm-eval YAML and data, checked and hashed before an engine starts.
+"""What a task is made of, checked and hashed before an engine starts: its folder, or data sets of the hub.
 
 Comes in: a `Task`. Goes out: `TaskFiles`. Must not import lm_eval (seconds), torch or pytest.
 A folder holds one `<task>.yaml` and one `<split>.jsonl` for every split that the YAML names; what several tasks share
-(a loader, an included YAML) lies beside the folders.
+(a loader, an included YAML) lies beside the folders. A task of lm-eval itself has no folder: its data sets must lie in
+the cache of the `datasets` library, whose folders are named after the commit on the hub.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +22,14 @@ from quant.records import Record
 if TYPE_CHECKING:
     from quant.records import Task
 
+OFFLINE = ("1", "true", "yes", "on")  # as the hub's library reads it, in any case
+
 
 class TaskFiles(Record, frozen=True, kw_only=True):
-    """What a task is made of: file names to hashes, the number of documents, the rate at which guessing is right."""
+    """What a task is made of, the number of documents, the rate at which guessing is right.
+
+    `files` maps files to hashes, or data sets of the hub to commits.
+    """
 
     files: dict[str, str]
     items: int
@@ -32,7 +39,8 @@ class TaskFiles(Record, frozen=True, kw_only=True):
 def inspect(task: Task) -> TaskFiles:
     """Check a task's YAML and data; `TaskError` names the file and line that is missing or broken."""
     if not task.folder:
-        return TaskFiles(files={}, items=0, chance=task.chance)
+        _allow_code(task)
+        return TaskFiles(files=_commits(task), items=0, chance=task.chance)
     folder = Path(task.folder)
     config = _config(task, folder)
     splits = {str(config[key]) for key in ("test_split", "validation_split", "fewshot_split") if config.get(key)}
@@ -50,6 +58,53 @@ def inspect(task: Task) -> TaskFiles:
         items=counts[config.get("test_split") or config["validation_split"]],
         chance=float(config.get("metadata", {}).get("chance", task.chance)),
     )
+
+
+def _allow_code(task: Task) -> None:
+    """Refuse to run what a model writes unless the user said so."""
+    if task.runs_code and os.environ.get("HF_ALLOW_CODE_EVAL") != "1":
+        raise TaskError(
+            f"task {task.id!r} runs the code that a model writes, on this machine and with your rights; say"
+            " HF_ALLOW_CODE_EVAL=1 where that is safe, such as in a container, or leave the task out"
+        )
+
+
+def _commits(task: Task) -> dict[str, str]:
+    """Return the commits of a task's data sets that are in the cache; offline, each must be there.
+
+    One that a run fetches itself has no commit before: the next run, which knows it, scores the task again.
+    """
+    found = {name: commits for name in task.datasets if (commits := _cached(name))}
+    missing = [name for name in task.datasets if name not in found]
+    if missing and os.environ.get("HF_HUB_OFFLINE", "1").lower() in OFFLINE:
+        given = f"metadata={task.metadata | {'tokenizer': 'MODEL'}}" if task.metadata else ""
+        raise TaskError(
+            f"task {task.id!r}: the data set {', '.join(missing)} is not in {_cache()} and a run fetches nothing; fetch"
+            f' it once: HF_HUB_OFFLINE=0 python -c "from lm_eval.tasks import TaskManager as T;'
+            f" T({given}).load(['{task.lm_eval}'])\", or leave the task out"
+        )
+    return {f"hub:{name}": commits for name, commits in found.items()}
+
+
+def _cached(dataset: str) -> str:
+    """Return the commits of a data set that are in the cache, "" for none.
+
+    It has folders `<organisation>___<name>/<config>/<version>/<commit>`, and spells names anew, `MuSR` as `mu_sr`.
+    """
+    wanted = _spelling(dataset.replace("/", "___"))
+    folders = [folder for folder in _cache().glob("*___*") if _spelling(folder.name) == wanted]
+    commits = {file.parent.name for folder in folders for file in folder.glob("*/*/*/dataset_info.json")}
+    return " ".join(sorted(commits))
+
+
+def _spelling(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+def _cache() -> Path:
+    home = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "huggingface"
+    home = Path(os.environ.get("HF_HOME", home))
+    return Path(os.environ.get("HF_DATASETS_CACHE", home / "datasets")).expanduser()
 
 
 def _config(task: Task, folder: Path) -> dict[str, Any]:

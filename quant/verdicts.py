@@ -49,12 +49,11 @@ class Verdicts:
         first = cells[0]
         self._begun = False
         self._tasks = {cell.task.id: cell.task for cell in cells}
-        served = pipeline.backend_for(first.format)
-        self._base = Side(first.model, BASE, served)
-        self._side = Side(first.model, first.format, served)
+        self._base = Side(first.model, BASE, pipeline.backend_for(first.format, BASE))
+        self._side = Side(first.model, first.format, pipeline.backend_for(first.format))
         self._rival: Side | None = None
         if average and gate.competitor:
-            self._rival = self._side._replace(format=pipeline.inputs.matrix.formats[gate.competitor])
+            self._rival = self._side._replace(format=pipeline.inputs.matrix.pick("formats", gate.competitor))
         self.tasks: dict[str, Future[Verdict]] = {name: Future() for name in self._tasks if name in tasks}
         self.average: Future[Verdict] | None = Future() if average else None
 

@@ -72,7 +72,7 @@ def joined(base: Scores, other: Scores) -> list[float]:
     """Return the scores of `other` in the order of the base's items; `PairingError` if the items are not the same."""
     left, right = _by_document(base), _by_document(other)
     where = f"{other.model}-{other.format}-{other.task}"
-    if base.backend != other.backend:
+    if base.backend != other.backend and "server" not in (base.backend, other.backend):
         raise PairingError(f"{where}: base was served by {base.backend}, the format by {other.backend}")
     if lost := left.keys() ^ right.keys():
         msg = f"{where}: {len(lost)} items are in one record only (base n={len(left)}, quantized n={len(right)})"

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class Results(Record, frozen=True, kw_only=True):
     """One run: verdicts, the machine and versions, wall seconds, engine and quantizer starts, failures by cell.
 
-    `catches` is what the gates did about sabotage, in a run of the sensitivity tests.
+    `catches` is what the gates did about sabotage, in a run of the sensitivity tests; `remarks` say which servers
+    served, and what was left out for it.
     """
 
     verdicts: tuple[Verdict, ...]
@@ -27,6 +28,7 @@ class Results(Record, frozen=True, kw_only=True):
     errors: dict[str, str]
     logs: str
     catches: tuple[Catch, ...] = ()
+    remarks: tuple[str, ...] = ()
     schema: int = SCHEMA
 
 

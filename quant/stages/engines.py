@@ -1,4 +1,4 @@
-"""The two engines behind lm-eval: vLLM, and Transformers where vLLM has no kernel. Runs in the evaluate child only.
+"""The engines behind lm-eval: vLLM, Transformers where vLLM has no kernel, a server. Runs in the evaluate child only.
 
 Comes in: `EvaluateRequest`. Goes out: an lm-eval model object; what served it, for the record.
 """
@@ -11,6 +11,10 @@ import time
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import to_builtins
+
+from quant.stages import server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,12 +32,16 @@ def prepare(request: EvaluateRequest) -> None:
         name_the_cpu_build()
         import lm_eval.models.vllm_causallms
         import vllm  # noqa: F401
+    elif request.backend == "server":
+        import transformers  # noqa: F401
     else:
         import lm_eval.models.huggingface  # noqa: F401
 
 
 def start(request: EvaluateRequest) -> Any:
     """Load the checkpoint and return lm-eval's model object."""
+    if request.backend == "server":
+        return server.start(request, _batch_size(request))
     return _start_vllm(request) if request.backend == "vllm" else _start_hf(request)
 
 
@@ -46,6 +54,9 @@ def stop(lm: Any) -> None:
 
 def watch(lm: Any, report: Callable[[int, int], None], shuffle: Random | None = None) -> None:
     """Have `report(done, total)` called about once a second while requests are served; vLLM in a shuffled order."""
+    if hasattr(lm, "shuffle"):
+        lm.report, lm.shuffle = report, shuffle
+        return
     bar = _bar(report)
     if hasattr(lm.model, "llm_engine"):
         generate = type(lm.model).generate
@@ -70,12 +81,13 @@ def fingerprint(lm: Any, request: EvaluateRequest) -> dict[str, Any]:
     """Name what served the scores."""
     found = {
         "backend": request.backend,
-        "dtype": request.dtype,
+        **({} if request.backend == "server" else {"dtype": request.dtype}),
         "context_tokens": request.context_tokens,
-        **request.engine,
+        **(to_builtins(request.endpoint) if request.endpoint else request.engine),
         **({"batch_size": _batch_size(request)} if request.repeat else {}),
+        **({"tensor_parallel": request.tensor_parallel} if request.tensor_parallel > 1 else {}),
     }
-    if hasattr(lm.model, "llm_engine"):
+    if hasattr(getattr(lm, "model", None), "llm_engine"):
         config = lm.model.llm_engine.vllm_config
         found |= {"eager": config.model_config.enforce_eager, "quantization": config.model_config.quantization}
     return found
@@ -94,6 +106,7 @@ def _start_vllm(request: EvaluateRequest) -> Any:
         dtype=request.dtype,
         max_model_len=request.context_tokens,
         batch_size="auto",
+        tensor_parallel_size=request.tensor_parallel,
         **engine,
     )
 
@@ -110,6 +123,7 @@ def _start_hf(request: EvaluateRequest) -> Any:
         batch_size=_batch_size(request) or 32,
         device="cuda" if torch.cuda.is_available() else "cpu",
         softmax_dtype="float32",
+        parallelize=request.tensor_parallel > 1,
         **request.engine,
     )
 

@@ -10,25 +10,28 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
+import os
 import random
 import time
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from quant.errors import TaskError
-from quant.records import Item, head, planned
+from quant.records import Item
 from quant.stages import engines
+from quant.stages.documents import by_subtask, choose, load
 from quant.stages.protocol import SAMPLES, SCORES, Message, TaskScores
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
+    from quant.stages.documents import Documents, Place
     from quant.stages.protocol import EvaluateRequest, TaskRequest
 
 KEPT = ("doc_id", "doc_hash", "target", "arguments", "resps", "filtered_resps", "filter")
+ROUNDING = 1e-9  # a share of probabilities, such as TruthfulQA's, may exceed 1 by what floating point loses
 
 
 class Served(NamedTuple):
@@ -52,18 +55,19 @@ def handle(request: EvaluateRequest, tell: Callable[[Message], None]) -> None:
         report(0, 0)
         engines.watch(served.lm, report, random.Random(request.repeat) if request.repeat else None)
         started = time.time()
-        places, documents, samples = _samples(served.lm, task)
+        documents = load(task, request.checkpoint)
+        places, found = _samples(served.lm, task, documents)
         scores = TaskScores(
-            items=tuple(_items(samples, places, task)),
+            items=tuple(_item(found[place], place, task) for place in places),
             start=task.start,
-            documents=documents,
+            documents=documents.total,
             seconds=time.time() - started,
             load_seconds=served.seconds,
             started=started,
             engine=fingerprint,
         )
-        _write(Path(request.output) / task.id, scores, samples)
-        tell(Message(event="result", label=label, name=task.id, total=len(samples), seconds=scores.seconds))
+        _write(Path(request.output) / task.id, scores, found)
+        tell(Message(event="result", label=label, name=task.id, total=len(places), seconds=scores.seconds))
 
 
 def _serve(request: EvaluateRequest, tell: Callable[[Message], None]) -> Served:
@@ -85,95 +89,62 @@ def _engine(request: EvaluateRequest) -> EvaluateRequest:
     return msgspec.structs.replace(request, label="", output="", tasks=())
 
 
-def _samples(lm: Any, task: TaskRequest) -> tuple[list[int], int, list[dict[str, Any]]]:
-    """Return the places of the documents scored, in the task's order, how many it has, and lm-eval's samples."""
+def _samples(lm: Any, task: TaskRequest, documents: Documents) -> tuple[list[Place], dict[Place, dict[str, Any]]]:
+    """Return where the documents scored are, in the task's order, and lm-eval's sample of each."""
     from lm_eval.evaluator import evaluate
-    from lm_eval.tasks import TaskManager
 
-    _compile_templates_once()
-    manager = TaskManager(include_path=task.include or None, include_defaults=not task.include)
-    loaded = manager.load([task.lm_eval])
-    _draw_examples_by_document(loaded["tasks"][task.lm_eval], task.seed)
-    documents = len(loaded["tasks"][task.lm_eval].eval_docs)
-    places = choose(documents, task)
-    if not places:  # lm-eval would score all documents
-        raise TaskError(f"task {task.id!r}: no document is left from place {task.start} of {documents} on")
+    places = documents.places(choose(documents.total, task))
+    if not places:
+        raise TaskError(f"task {task.id!r}: no document is left from place {task.start} of {documents.total} on")
+    chosen = by_subtask(places)
     result = evaluate(
         lm=lm,
-        task_dict=loaded,
-        samples={task.lm_eval: sorted(places)},  # lm-eval mislabels documents of an unsorted list
+        task_dict={"tasks": {name: documents.subtasks[name] for name in chosen}},
+        samples=chosen,
         bootstrap_iters=0,
         log_samples=True,
         apply_chat_template=task.chat_template,
         fewshot_as_multiturn=task.chat_template,
+        confirm_run_unsafe_code=os.environ.get("HF_ALLOW_CODE_EVAL") == "1",
     )
-    samples = [s for s in result["samples"][task.lm_eval] if s["filter"] == task.filter]
-    if not samples:
-        known = sorted({s["filter"] for s in result["samples"][task.lm_eval]})
+    said = [(name, sample) for name in chosen for sample in result["samples"][name]]
+    found = {(name, sample["doc_id"]): sample for name, sample in said if sample["filter"] == task.filter}
+    if not found:
+        known = sorted({sample["filter"] for _, sample in said})
         raise TaskError(f"task {task.id!r}: no filter {task.filter!r}; lm-eval's filters here: {', '.join(known)}")
-    return places, documents, samples
+    return places, found
 
 
-def order(documents: int, seed: int) -> list[int]:
-    """Return the places in the file of all documents, in the task's random order; a part of it is its head."""
-    return sorted(range(documents), key=lambda place: hashlib.sha256(f"{seed}:{place}".encode()).digest())
-
-
-def choose(documents: int, task: TaskRequest) -> list[int]:
-    """Return the places of the documents to score: from `start` on, up to the share asked for."""
-    return order(documents, task.seed)[task.start : head(planned(task.items, documents), task.share)]
-
-
-def _draw_examples_by_document(task: Any, seed: int) -> None:
-    """Let the few-shot examples of a document depend on it alone: lm-eval draws them in the order of what is scored."""
-    build = task.fewshot_context
-
-    def seeded(doc: Any, *args: Any, **kwargs: Any) -> Any:
-        text = f"{seed}:{json.dumps(doc, sort_keys=True, default=str)}"
-        task.set_fewshot_seed(int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]))
-        return build(doc, *args, **kwargs)
-
-    task.fewshot_context = seeded
-
-
-@cache
-def _compile_templates_once() -> None:
-    """Remember compiled templates: lm-eval would compile them again for every document, a fifth of a few-shot task."""
-    from lm_eval.utils import env
-
-    env.from_string = cache(env.from_string)
-
-
-def _items(samples: list[dict[str, Any]], places: Sequence[int], task: TaskRequest) -> list[Item]:
-    """Return the items in the task's order."""
-    found = {sample["doc_id"]: _item(sample, task) for sample in samples}
-    return [found[place] for place in places]
-
-
-def _item(sample: dict[str, Any], task: TaskRequest) -> Item:
+def _item(sample: dict[str, Any], place: Place, task: TaskRequest) -> Item:
+    where = f"task {task.id!r}: {task.metric} of document {place[1]} of {place[0]}"
     if task.metric not in sample:
         raise TaskError(f"task {task.id!r}: no metric {task.metric!r}; lm-eval reports {', '.join(sample['metrics'])}")
     score = float(sample[task.metric])
-    if not 0 <= score <= 1:  # also false for NaN
-        raise TaskError(f"task {task.id!r}: {task.metric} of document {sample['doc_id']} is {score}, not in [0, 1]")
+    if not 0 <= score <= 1 + ROUNDING:  # also false for NaN
+        raise TaskError(f"{where} is {score}, not in [0, 1]")
     if task.cluster and task.cluster not in sample["doc"]:
         fields = ", ".join(sample["doc"])
         raise TaskError(f"task {task.id!r}: `cluster` names {task.cluster!r}, but a document has the fields {fields}")
     return Item(
-        doc_hash=sample["doc_hash"],
+        doc_hash=sample["doc_hash"] if task.include else _hash(f"{place[0]}:{place[1]}:{sample['doc_hash']}"),
         prompt_hash=sample["prompt_hash"],
         target_hash=sample["target_hash"],
-        score=score,
-        cluster=hashlib.sha256(str(sample["doc"][task.cluster]).encode()).hexdigest() if task.cluster else "",
+        score=min(score, 1.0),
+        cluster=_hash(str(sample["doc"][task.cluster])) if task.cluster else "",
     )
 
 
-def _write(folder: Path, scores: TaskScores, samples: list[dict[str, Any]]) -> None:
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _write(folder: Path, scores: TaskScores, found: dict[Place, dict[str, Any]]) -> None:
     folder.mkdir(parents=True)
     (folder / SCORES).write_bytes(msgspec.json.encode(scores))
     with (folder / SAMPLES).open("w") as file:
-        for sample in samples:
-            file.write(json.dumps({key: sample[key] for key in KEPT}, default=str) + "\n")
+        for (subtask, _), sample in found.items():
+            kept = {"task": subtask} | {key: sample[key] for key in KEPT}
+            file.write(json.dumps(kept, default=str) + "\n")
 
 
 def _reporter(tell: Callable[[Message], None], label: str, name: str) -> Callable[[int, int], None]:

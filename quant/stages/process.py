@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from quant.errors import StageError
+from quant.redaction import redact
 from quant.stages.protocol import Message
 
 if TYPE_CHECKING:
@@ -26,21 +27,25 @@ if TYPE_CHECKING:
 
     from quant.records import Record
 
+LOG_SECONDS = 2.0
+
 
 class StageProcess:
     """One child in a process group of its own; it lives until `close`, a failure or a timeout."""
 
     def __init__(self, stage: str, environment: dict[str, str], log: Path, python: str = "") -> None:
         self.stage, self.log = stage, log
-        with log.open("ab") as file:
-            self._child = subprocess.Popen(
-                [python or sys.executable, "-m", "quant", "stage", stage],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=file,
-                env=environment,
-                start_new_session=True,
-            )
+        self._child = subprocess.Popen(
+            [python or sys.executable, "-m", "quant", "stage", stage],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            start_new_session=True,
+        )
+        log.touch()
+        self._writing = threading.Thread(target=self._write_log, daemon=True)
+        self._writing.start()
         self._unread = b""
         self._closing = threading.Lock()
 
@@ -75,10 +80,18 @@ class StageProcess:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._child.pid, signal.SIGKILL)
             self._child.wait()
+            self._writing.join(LOG_SECONDS)  # so that a message that names the log finds its last line there
             for stream in (self._child.stdin, self._child.stdout):
                 if stream is not None:
                     with suppress(OSError):
                         stream.close()
+
+    def _write_log(self) -> None:
+        """Write what the child says beside its messages, line by line, without tokens."""
+        assert self._child.stderr is not None  # noqa: S101 - opened as a pipe above
+        with self._child.stderr as lines, self.log.open("a", encoding="utf-8", buffering=1) as file:
+            for line in lines:
+                file.write(redact(line.decode(errors="replace")))
 
     def _raise_if_failed(self, message: Message) -> None:
         if message.event == "error":
@@ -100,4 +113,4 @@ class StageProcess:
                     raise StageError(f"{self.stage}: its process ended with code {code}; log: {self.log}")
                 self._unread += chunk
         line, self._unread = self._unread.split(b"\n", 1)
-        return msgspec.json.decode(line, type=Message)
+        return msgspec.json.decode(redact(line.decode()), type=Message)

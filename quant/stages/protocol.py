@@ -7,33 +7,41 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from quant.records import Backend, Item, Record
+from quant.endpoint import Endpoint
+from quant.records import Backend, Item, Mixed, Recipe, Record, Search
 
-SCORES, SAMPLES = "scores.json", "samples.jsonl"
+SCORES, SAMPLES, CHOICE = "scores.json", "samples.jsonl", "choice.json"
 StageName = Literal["quantize", "evaluate"]
 
 
 class QuantizeRequest(Record, frozen=True, kw_only=True):
-    """Quantize the model in `model` by `recipe` (llm-compressor's modifiers) into the empty folder `output`."""
+    """Quantize the model in `model` by `recipe` into the empty folder `output`.
+
+    `search` and `mixed` leave a part of the recipe open; what was chosen, and why, is written to `choice.json` beside
+    the weights.
+    """
 
     label: str
     model: str
     output: str
     dtype: str
-    recipe: dict[str, dict[str, Any]]
+    recipe: Recipe
     calibration_file: str = ""
     samples: int = 0
     tokens: int = 0
     seed: int = 0
+    search: Search | None = None
+    mixed: Mixed | None = None
 
 
 class TaskRequest(Record, frozen=True, kw_only=True):
-    """One lm-eval task; `include` is the folder that holds its YAML ("" for lm-eval's own tasks).
+    """One lm-eval task or group; `include` is the folder that holds its YAML ("" for lm-eval's own tasks).
 
     Documents stand in an order that `seed` alone decides; `items` bounds how many of it the task has (0: all). Scored
     are those from place `start` on, up to the share `share` of the task. With `chat_template`, prompts are rendered by
     the checkpoint's own chat template, few-shot examples as turns of their own. `cluster` names the field of a document
-    that items of one cluster share.
+    that items of one cluster share. `shots`, if given, replaces the number of few-shot examples, and `metadata` is what
+    lm-eval hands to tasks that make their documents, besides the checkpoint's tokenizer.
     """
 
     id: str
@@ -47,13 +55,16 @@ class TaskRequest(Record, frozen=True, kw_only=True):
     start: int = 0
     share: float = 1.0
     cluster: str = ""
+    shots: int | None = None
+    metadata: dict[str, Any] | None = None
 
 
 class EvaluateRequest(Record, frozen=True, kw_only=True):
-    """Serve `checkpoint` and score `tasks`, one after the other, each into `<output>/<task id>/`.
+    """Serve `checkpoint` on `tensor_parallel` devices and score `tasks`, each into `<output>/<task id>/`.
 
     The engine stays up for the next request of the same checkpoint. `repeat` counts repeated runs: each but the first
-    serves in another order and with other batch sizes.
+    serves in another order and with other batch sizes. The backend `server` asks `endpoint`, and
+    needs of `checkpoint` the tokenizer only.
     """
 
     label: str
@@ -65,6 +76,8 @@ class EvaluateRequest(Record, frozen=True, kw_only=True):
     engine: dict[str, Any]
     tasks: tuple[TaskRequest, ...]
     repeat: int = 0
+    endpoint: Endpoint | None = None
+    tensor_parallel: int = 1
 
 
 class TaskScores(Record, frozen=True, kw_only=True):

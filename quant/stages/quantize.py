@@ -1,6 +1,7 @@
 """Stage quantize: llm-compressor turns a model and a recipe into a compressed-tensors checkpoint.
 
-Comes in: `QuantizeRequest`. Goes out: a folder that vLLM and Transformers load, with llm-compressor's `recipe.yaml`.
+Comes in: `QuantizeRequest`. Goes out: a folder that vLLM and Transformers load, with llm-compressor's `recipe.yaml`,
+and `choice.json` if the recipe left something open.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quant.stages.protocol import Message
+from quant.stages import choice
+from quant.stages.protocol import CHOICE, Message
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from quant.records import Recipe
     from quant.stages.protocol import QuantizeRequest
 
 WEIGHTS = (".safetensors", ".safetensors.index.json")
@@ -22,24 +25,52 @@ WEIGHTS = (".safetensors", ".safetensors.index.json")
 
 def handle(request: QuantizeRequest, tell: Callable[[Message], None]) -> None:
     """Quantize one model; the output folder is complete when this returns."""
-    tell(Message(event="progress", label=f"{request.label}: loading llm-compressor"))
+
+    def report(what: str) -> None:
+        tell(Message(event="progress", label=f"{request.label}: {what}"))
+
+    report("loading llm-compressor")
     import torch
-    import yaml
-    from llmcompressor import oneshot
     from llmcompressor.pipelines.cache import IntermediatesCache
-    from transformers import AutoModelForCausalLM
 
     if not torch.cuda.is_available():  # pinning host memory asks for an accelerator, and AWQ then fails without one
         IntermediatesCache.pin_memory = lambda *_args, **_kwargs: None
-    tell(Message(event="progress", label=f"{request.label}: quantizing"))
-    torch.manual_seed(request.seed)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = AutoModelForCausalLM.from_pretrained(request.model, dtype=getattr(torch, request.dtype), device_map=device)
-    recipe = yaml.safe_dump({"quant_stage": {"quant_modifiers": request.recipe}}, sort_keys=False)
-    oneshot(model=model, recipe=recipe, **_calibration(request))
+    chosen = choice.settle(request, lambda recipe: quantized(request, recipe), lambda: loaded(request), report)
+    report("quantizing")
     output = Path(request.output)
-    model.save_pretrained(output, save_compressed=True)
+    quantized(request, chosen.recipe).save_pretrained(output, save_compressed=True)
+    if chosen.found:
+        (output / CHOICE).write_text(json.dumps(chosen.found, indent=2) + "\n")
     _copy_the_rest(Path(request.model), output)
+
+
+def loaded(request: QuantizeRequest) -> Any:
+    """Return the unquantized model."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = getattr(torch, request.dtype)
+    return AutoModelForCausalLM.from_pretrained(request.model, dtype=dtype, device_map=device).eval()
+
+
+def quantized(request: QuantizeRequest, recipe: Recipe) -> Any:
+    """Return the model quantized by a recipe: the same tensors for the same request, whatever was run before."""
+    import random
+
+    import numpy as np
+    import torch
+    import yaml
+    from llmcompressor import oneshot
+
+    random.seed(request.seed)
+    np.random.seed(request.seed)  # noqa: NPY002 - llm-compressor's methods draw from the global generators
+    torch.manual_seed(request.seed)
+    model = loaded(request)
+    # A stage for each modifier, since a stage cannot name one twice.
+    stages = {f"s{n}_stage": {f"s{n}_modifiers": {name: dict(args)}} for n, (name, args) in enumerate(recipe)}
+    oneshot(model=model, recipe=yaml.safe_dump(stages, sort_keys=False), **_calibration(request))
+    return model
 
 
 def _calibration(request: QuantizeRequest) -> dict[str, Any]:
@@ -49,8 +80,7 @@ def _calibration(request: QuantizeRequest) -> dict[str, Any]:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(request.model)
-    with Path(request.calibration_file).open() as lines:
-        texts = [json.loads(line)["text"] for line, _ in zip(lines, range(request.samples), strict=False)]
+    texts = choice.texts(request.calibration_file, 0, request.samples)
     encoded = tokenizer(texts, truncation=True, max_length=request.tokens)
     rows = {name: encoded[name] for name in ("input_ids", "attention_mask")}
     return {

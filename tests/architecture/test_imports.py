@@ -18,7 +18,12 @@ HEAVY = {"torch", "vllm", "llmcompressor", "lm_eval", "transformers", "datasets"
 # Which modules may import a heavy library, inside a function.
 IMPORTERS = {
     "llmcompressor": {"quant/stages/quantize.py"},
-    "lm_eval": {"quant/stages/engines.py", "quant/stages/evaluate.py"},
+    "lm_eval": {
+        "quant/stages/documents.py",
+        "quant/stages/engines.py",
+        "quant/stages/evaluate.py",
+        "quant/stages/server.py",
+    },
     "vllm": {"quant/stages/engines.py"},
 }
 SOURCES = sorted(

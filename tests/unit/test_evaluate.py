@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from quant.stages.evaluate import _draw_examples_by_document, choose, order
+from quant.stages.documents import Documents, _draw_examples_by_document, _forget_modules, by_subtask, choose, order
 from quant.stages.protocol import TaskRequest
+
+if TYPE_CHECKING:
+    import pytest
 
 TASK = TaskRequest(id="facts", lm_eval="facts", include="", metric="acc", filter="none")
 
@@ -52,6 +56,21 @@ def test_another_seed_chooses_other_documents() -> None:
     assert order(1000, seed=0)[:100] != order(1000, seed=1)[:100]
 
 
+GROUP = Documents(subtasks={}, counts={"algebra": 2, "geometry": 3})
+
+
+def test_documents_of_a_group_are_counted_through_its_subtasks() -> None:
+    assert GROUP.places([4, 0, 2, 1]) == [("geometry", 2), ("algebra", 0), ("geometry", 0), ("algebra", 1)]
+
+
+def test_a_group_is_scored_subtask_by_subtask_each_in_rising_order() -> None:
+    assert by_subtask(GROUP.places([4, 0, 2, 1])) == {"algebra": [0, 1], "geometry": [0, 2]}
+
+
+def test_a_subtask_of_which_nothing_is_chosen_is_left_out() -> None:
+    assert by_subtask(GROUP.places([3])) == {"geometry": [1]}
+
+
 class FewShot:
     """Draws as lm-eval's own sampler does: from one stream of random numbers, document after document."""
 
@@ -77,3 +96,10 @@ def test_random_examples_of_a_document_do_not_depend_on_the_documents_before_it(
 def test_documents_have_examples_of_their_own() -> None:
     drawn = prompts([1, 2])
     assert drawn[1].split("] ")[0] != drawn[2].split("] ")[0]
+
+
+def test_a_tasks_own_modules_are_forgotten_and_lm_evals_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = ("lm_eval.tasks.ruler.cwe_utils", "lm_eval.tasks.manager", "lm_eval.api")
+    monkeypatch.setattr(sys, "modules", dict.fromkeys(loaded))
+    _forget_modules()
+    assert list(sys.modules) == ["lm_eval.tasks.manager", "lm_eval.api"]

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from quant import hardware
 from quant.records import Format, Hardware
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 INT4 = Format(id="int4", purpose="an example", family="int4", needs=("w4a16",))
 
@@ -40,3 +45,26 @@ def test_what_a_machine_lacks_is_named() -> None:
 
 def test_this_machine_is_of_a_known_kind() -> None:
     assert hardware.probe().devices >= 1
+
+
+def test_memory_is_what_a_container_may_use(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text("1073741824\n")
+    assert hardware._ram_bytes(tmp_path / "memory.max") == 2**30
+
+
+def test_memory_is_all_there_is_without_a_limit(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text("max\n")
+    assert hardware._ram_bytes(tmp_path / "memory.max") == hardware._ram_bytes(tmp_path / "absent") > 2**30
+
+
+@pytest.mark.parametrize(("listed", "expected"), [("81559", 81559 * 2**20), ("[N/A]", 0)])
+def test_a_gpu_has_the_memory_that_its_driver_lists(
+    listed: str, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\necho 'NVIDIA H100 80GB HBM3, 9.0, 550.54.15, {listed}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    gpu = hardware._gpu()
+    assert gpu is not None
+    assert (gpu.memory_bytes, gpu.capabilities) == (expected, hardware.CAPABILITIES["sm90"])

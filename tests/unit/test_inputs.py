@@ -66,3 +66,9 @@ def test_a_model_without_chat_template_serves_tasks_that_want_none(inputs: Input
 def test_scores_with_and_without_chat_template_have_keys_of_their_own(inputs: Inputs, model: Model) -> None:
     base = inputs.base(model)
     assert inputs.scores_key(model, CHAT, base, "hf") != inputs.scores_key(model, PLAIN, base, "hf")
+
+
+def test_documents_longer_than_the_models_context_are_refused(inputs: Inputs, model: Model) -> None:
+    long = msgspec.structs.replace(PLAIN, metadata={"max_seq_lengths": [4096]})
+    with pytest.raises(ModelError, match="'chat' asks in 4,096 tokens, but `context_tokens` is 512"):
+        inputs.context(model, long)

@@ -109,9 +109,35 @@ def test_a_scale_that_is_no_positive_number_is_named_by_its_place(folders: Folde
     assert f"{K_PROJ}.weight_scale[1, 0]: expected a finite scale above 0, found {value}" in folders.complaint()
 
 
+@pytest.mark.parametrize(
+    ("method", "name"),
+    [("awq", "scales"), ("gptq", "scales"), ("fp8", "weight_scale_inv"), ("modelopt", "weight_scale_2")],
+)
+def test_a_scale_is_checked_whatever_a_tool_calls_it(folders: Folders, method: str, name: str) -> None:
+    folders.write("config.json", {"quantization_config": {"quant_method": method}})
+    folders.tensors(**{f"{K_PROJ}.{name}": np.zeros(2, np.float16)})
+    assert f"{K_PROJ}.{name}[0]: expected a finite scale above 0" in folders.complaint()
+
+
+def test_modelopts_own_file_says_that_a_checkpoint_is_quantized(folders: Folders) -> None:
+    folders.write("config.json", {})
+    folders.write("hf_quant_config.json", {"quantization": {"quant_algo": "FP8"}})
+    folders.check()
+
+
 def test_a_zero_point_out_of_the_range_of_its_type_is_found(folders: Folders) -> None:
     group = {"targets": ["Linear"], "weights": {"num_bits": 4}}
     folders.configure(config_groups={"group_0": group})
+    folders.tensors(**{f"{K_PROJ}.weight_zero_point": np.array([[-8], [8]], np.int8)})
+    assert "expected zero points of 4 bits in -8..7, found 8" in folders.complaint()
+
+
+def test_a_zero_point_has_the_bits_of_the_group_that_names_its_layer(folders: Folders) -> None:
+    groups = [
+        {"targets": ["re:.*k_proj"], "weights": {"num_bits": 4}},
+        {"targets": ["Linear"], "weights": {"num_bits": 8}},
+    ]
+    folders.configure(config_groups={f"group_{n}": group for n, group in enumerate(groups)})
     folders.tensors(**{f"{K_PROJ}.weight_zero_point": np.array([[-8], [8]], np.int8)})
     assert "expected zero points of 4 bits in -8..7, found 8" in folders.complaint()
 
@@ -128,6 +154,24 @@ def test_a_tokenizer_saved_again_is_the_same(folders: Folders) -> None:
     again = {"truncation": {"max_length": 8}, "model": TOKENIZER["model"] | {"merges": ["a b"]}}
     (folders.made / "tokenizer.json").write_text(json.dumps(again, indent=4))
     folders.check()
+
+
+def around(added: dict[str, Any]) -> dict[str, Any]:
+    """A tokenizer that puts special tokens around a text."""
+    template = {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}], "special_tokens": added}
+    return TOKENIZER | {"post_processor": template}
+
+
+def test_a_template_that_adds_no_token_is_none(folders: Folders) -> None:
+    folders.write("tokenizer.json", TOKENIZER | {"post_processor": None}, where=folders.base)
+    folders.write("tokenizer.json", around({}))
+    folders.check()
+
+
+def test_a_template_that_adds_a_token_is_another_tokenizer(folders: Folders) -> None:
+    folders.write("tokenizer.json", TOKENIZER | {"post_processor": None}, where=folders.base)
+    folders.write("tokenizer.json", around({"a": {"ids": [0]}}))
+    assert "found another post_processor" in folders.complaint()
 
 
 def test_swapped_token_numbers_are_another_tokenizer(folders: Folders) -> None:

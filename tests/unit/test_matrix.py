@@ -93,7 +93,7 @@ def test_an_unknown_format_on_the_command_line_is_answered_with_the_known_ones(t
 
 
 def test_the_thresholds_of_the_reference_matrix_are_the_missions() -> None:
-    assert reading.load(DEFAULT_MATRIX).gates == {"fp8": 0.99, "int8": 0.97, "int4": 0.95}
+    assert reading.load(DEFAULT_MATRIX).gates == {"fp8": 0.99, "int8": 0.97, "int4": 0.95, "fp4": 0.95}
 
 
 def test_cells_have_readable_ids() -> None:

@@ -54,7 +54,7 @@ def context(folder: Path, machine: Hardware = CPU, declared: Matrix = MATRIX, *,
 
 def score(where: Context, fmt: str, scores: Sequence[float], task: str = "facts", *, seconds: float = 1.0) -> None:
     """Put scores of the first items of a task into the store, where a run looks for them."""
-    side = Side(ONE, BASE if fmt == "bf16" else FP8, "vllm")
+    side = Side(where.inputs.matrix.models["ref-4m"], BASE if fmt == "bf16" else FP8, "vllm")
     checkpoint = where.inputs.base(ONE) if fmt == "bf16" else MADE
     items = tuple(Item(doc_hash=f"d{i}", prompt_hash="p", target_hash="t", score=y) for i, y in enumerate(scores))
     part = TaskScores(items=items, start=0, documents=1250, seconds=seconds, load_seconds=0.0, started=0.0, engine={})
@@ -217,18 +217,19 @@ def test_the_total_counts_the_base_and_each_checkpoint_once(tmp_path: Path) -> N
 
 def test_two_formats_share_the_base(tmp_path: Path) -> None:
     where = context(tmp_path, declared=with_suite(tasks=("facts",)))
-    for fmt in ("fp8-dynamic", "fp8-kv"):
+    for fmt in ("fp8-dynamic", "fp8-dynamic+fp8-kv"):
         with where.store.workspace() as space:
             (space / CHECKPOINT).write_bytes(msgspec.json.encode(MADE))
             where.store.commit("checkpoints", f"ref-4m-{fmt}", {"another": fmt}, space)
     score(where, "bf16", [1.0, 0.0, 1.0, 1.0, 1.0] * 20, seconds=10.0)
-    found = planned(where, formats=["fp8-dynamic", "fp8-kv"])
+    found = planned(where, formats=["fp8-dynamic", "fp8-dynamic+fp8-kv"])
     assert found.seconds == pytest.approx(240 + (3 * (facts(found).expected or 0.0) - 100) * 0.1)
 
 
 def test_gpu_hours_count_every_device_of_a_model(tmp_path: Path) -> None:
     models = MATRIX.models | {"ref-4m": msgspec.structs.replace(ONE, tensor_parallel=4)}
-    where = context(tmp_path, GPU, msgspec.structs.replace(with_suite(tasks=("facts",)), models=models))
+    four = msgspec.structs.replace(GPU, devices=4)
+    where = context(tmp_path, four, msgspec.structs.replace(with_suite(tasks=("facts",)), models=models))
     keep(where, key={"another": "version"})
     score(where, "bf16", [1.0, 0.0, 1.0, 1.0, 1.0] * 100, seconds=0.0)
     assert planned(where).gpu_hours == pytest.approx(4 * 120 / 3600)

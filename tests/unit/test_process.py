@@ -14,7 +14,7 @@ from quant.errors import StageError
 from quant.stages.process import StageProcess
 from quant.stages.protocol import QuantizeRequest
 
-REQUEST = QuantizeRequest(label="x", model="/nowhere", output="/nowhere", dtype="bfloat16", recipe={})
+REQUEST = QuantizeRequest(label="x", model="/nowhere", output="/nowhere", dtype="bfloat16", recipe=())
 
 
 def start(stage: str, log: Path) -> StageProcess:

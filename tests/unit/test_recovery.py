@@ -87,6 +87,10 @@ def test_two_backends_are_never_compared() -> None:
     assert "base was served by vllm, the format by hf" in complaint(scores([1]), scores([1], backend="hf"))
 
 
+def test_a_server_is_compared_with_the_engine_here() -> None:
+    assert judge_task(Pair(scores([1, 0]), scores([0, 0], backend="server")), GATE).worse == 1
+
+
 def test_items_are_joined_by_document_and_not_by_position() -> None:
     base = scores([1, 0])
     turned = structs.replace(base, items=base.items[::-1])

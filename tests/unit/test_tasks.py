@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, get_args
 
+import msgspec
 import pytest
 
 from quant import reading, tasks
@@ -63,6 +64,58 @@ def test_a_line_that_is_not_json_is_named(folder: Path) -> None:
 def test_a_folder_without_the_tasks_yaml_is_named(folder: Path) -> None:
     (folder / "sums.yaml").write_text("task: products\n")
     assert "says `task: sums`" in complaint(folder)
+
+
+STORIES = Task(id="stories", type="knowledge", lm_eval="leaderboard_musr", metric="acc", datasets=("TAUR-Lab/MuSR",))
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of the hub's data sets, and no way to fetch one."""
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    return tmp_path
+
+
+def fetch(cache: Path, commit: str) -> None:
+    made = cache / "TAUR-Lab___mu_sr" / "default" / "0.0.0" / commit
+    made.mkdir(parents=True)
+    (made / "dataset_info.json").write_text("{}")
+
+
+def test_a_data_set_that_is_not_there_offline_is_named_with_what_fetches_it(cache: Path) -> None:
+    with pytest.raises(TaskError) as caught:
+        tasks.inspect(STORIES)
+    assert str(caught.value).replace(str(cache), "CACHE") == (
+        "task 'stories': the data set TAUR-Lab/MuSR is not in CACHE and a run fetches nothing; fetch it once:"
+        " HF_HUB_OFFLINE=0 python -c \"from lm_eval.tasks import TaskManager as T; T().load(['leaderboard_musr'])\", or"
+        " leave the task out"
+    )
+
+
+def test_a_data_set_that_is_there_is_known_by_its_commit(cache: Path) -> None:
+    fetch(cache, "c0ffee")
+    assert tasks.inspect(STORIES).files == {"hub:TAUR-Lab/MuSR": "c0ffee"}
+
+
+def test_a_run_that_may_fetch_does_not_need_the_data_set_beforehand(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    fetch(cache / "elsewhere", "c0ffee")
+    assert tasks.inspect(STORIES).files == {}
+
+
+def test_code_of_a_model_is_not_run_unless_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HF_ALLOW_CODE_EVAL", raising=False)
+    with pytest.raises(TaskError, match="HF_ALLOW_CODE_EVAL=1"):
+        tasks.inspect(msgspec.structs.replace(STORIES, runs_code=True))
+
+
+def test_code_of_a_model_is_run_where_it_is_allowed(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ALLOW_CODE_EVAL", "1")
+    fetch(cache, "c0ffee")
+    assert tasks.inspect(msgspec.structs.replace(STORIES, runs_code=True)).chance == 0
 
 
 REFERENCE = {task.id: task for task in reading.load(DEFAULT_MATRIX).suite_tasks("reference-full")}
