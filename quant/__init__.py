@@ -9,7 +9,7 @@ Data flows one way, and each arrow is a record on disk::
 =====================  =====================================================================
 room                   role
 =====================  =====================================================================
-`records`, `errors`    the nouns and the one error tree that every room shares
+`records`, `scores`, `errors`  the nouns and the one error tree that every room shares
 `redaction`            tokens and passwords, taken out of whatever is written
 `claims`               the nouns of judging: gates, profiles, verdicts
 `matrix`               TOML in, validated models, formats, tasks, suites and gates out

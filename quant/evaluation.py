@@ -12,7 +12,7 @@ from quant import integrity
 from quant.errors import StageError
 from quant.inputs import SEED
 from quant.jobs import fail
-from quant.records import Scores, head, planned
+from quant.scores import Scores, head, planned
 from quant.series import KIND, find
 from quant.stages.protocol import EvaluateRequest, TaskRequest
 from quant.store import Busy, key_of

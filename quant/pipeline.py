@@ -20,7 +20,7 @@ from quant.inputs import Inputs
 from quant.jobs import Context, Side, fail
 from quant.matrix import BASE, StageRule
 from quant.quantization import Quantization
-from quant.records import Checkpoint, Scores
+from quant.records import Checkpoint
 from quant.workers import Job, Workers
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from quant.matrix import Matrix
     from quant.records import Backend, Format, Hardware, Model, Task
+    from quant.scores import Scores
     from quant.stages.protocol import Message
     from quant.store import Store
 

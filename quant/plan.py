@@ -18,8 +18,8 @@ from quant import hardware
 from quant.errors import UsageError
 from quant.jobs import Side
 from quant.matrix import BASE
-from quant.records import planned
 from quant.report.plan import Number, Plan, Row, together
+from quant.scores import planned
 from quant.shelf import Costs, Shelf
 from quant.stats.noninferiority import competitive_power
 from quant.stats.pooling import MIN_PLANNED

@@ -6,7 +6,6 @@ Units are in the names. Hashes are SHA-256 in hexadecimal.
 
 from __future__ import annotations
 
-import math
 from typing import Any, Literal
 
 import msgspec
@@ -29,16 +28,6 @@ TaskType = Literal[
     "long-context",
     "language-modelling",
 ]
-
-
-def planned(items: int, documents: int) -> int:
-    """Return how many items a task has, of `documents` in its file; `items` bounds them, 0 does not."""
-    return min(items, documents) if items else documents
-
-
-def head(count: int, share: float) -> int:
-    """Return how many of `count` planned items the first `share` is; who asks and who scores must agree."""
-    return math.ceil(share * count)
 
 
 class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -219,46 +208,3 @@ class Checkpoint(Record, frozen=True, kw_only=True):
     seconds: float = 0.0
     choice: dict[str, Any] = {}
     revision: str = ""
-
-
-class Item(Record, frozen=True, kw_only=True, array_like=True):
-    """One scored document: three hashes identify what was asked, `score` lies in [0, 1].
-
-    Items of one `cluster` depend on each other; "" if the task has none.
-    """
-
-    doc_hash: str
-    prompt_hash: str
-    target_hash: str
-    score: float
-    cluster: str = ""
-
-
-class Scores(Record, frozen=True, kw_only=True):
-    """One task of one checkpoint, item by item, in the task's random order; `record` is its key in the store.
-
-    `items` are the first of `planned`, the number decided before the run; `seconds` is what serving them took.
-    """
-
-    model: str
-    format: str
-    task: str
-    metric: str
-    filter: str
-    backend: Backend
-    items: tuple[Item, ...]
-    planned: int
-    seconds: float
-    load_seconds: float
-    started: float
-    engine: dict[str, Any] = {}
-    record: str = ""
-    schema: int = SCHEMA
-
-    def first(self, share: float) -> Scores:
-        """Return the first `share` of the planned items, with the seconds that they took."""
-        if share == 1:
-            return self
-        items = self.items[: head(self.planned, share)]
-        seconds = self.seconds * len(items) / max(len(self.items), 1)
-        return msgspec.structs.replace(self, items=items, seconds=seconds)

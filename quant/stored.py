@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from quant.errors import UsageError
 from quant.judge.pairs import Pair
 from quant.judge.recovery import judge_average, judge_task
-from quant.records import Scores
 from quant.report import results
+from quant.scores import Scores
 from quant.series import KIND, Series
 from quant.stats.decision import check_alpha
 from quant.store import read_manifest

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from quant.claims import Gate, Verdict
     from quant.matrix import Cell
     from quant.pipeline import Pipeline
-    from quant.records import Scores, Task
+    from quant.records import Task
+    from quant.scores import Scores
 
 Evidence = dict[str, Pair | SuiteError]  # by task
 

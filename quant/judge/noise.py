@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from quant.claims import Gate
-    from quant.records import Scores
+    from quant.scores import Scores
     from quant.stats.noise import RunNoise
 
 FEW = 2  # runs; fewer tell nothing

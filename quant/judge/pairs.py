@@ -14,7 +14,7 @@ from quant.errors import PairingError
 if TYPE_CHECKING:
     from collections.abc import Container, Sequence
 
-    from quant.records import Item, Scores
+    from quant.scores import Item, Scores
 
 Columns = tuple[list[float], list[float]]  # scores of base and quantized model, in one order
 

@@ -16,7 +16,7 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from quant.records import head, planned
+from quant.scores import head, planned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from quant.errors import TaskError
-from quant.records import Item
+from quant.scores import Item
 from quant.stages import engines
 from quant.stages.documents import by_subtask, choose, load
 from quant.stages.protocol import SAMPLES, SCORES, Message, TaskScores

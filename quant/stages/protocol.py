@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from quant.endpoint import Endpoint
-from quant.records import Backend, Item, Mixed, Recipe, Record, Search
+from quant.records import Backend, Mixed, Recipe, Record, Search
+from quant.scores import Item
 
 SCORES, SAMPLES, CHOICE = "scores.json", "samples.jsonl", "choice.json"
 StageName = Literal["quantize", "evaluate"]

@@ -6,13 +6,11 @@ The quantize stage does it in a process of its own, outside of any store.
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import pytest
 
-from fixtures.reference import outliers
 from quant import reading, recipe
 from quant.environment import DEFAULT_MATRIX, child_environment, current
 from quant.models import weights
@@ -21,6 +19,7 @@ from quant.stages.protocol import CHOICE, QuantizeRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 pytestmark = [pytest.mark.timeout(0), pytest.mark.xdist_group("formats")]
 
@@ -40,14 +39,14 @@ class Made(NamedTuple):
     choices: dict[tuple[str, str], dict[str, Any]]
 
 
-def request(model: str, fmt: str, output: Path, source: str = "") -> QuantizeRequest:
+def request(model: str, fmt: str, output: Path) -> QuantizeRequest:
     """Return what a run would ask for."""
     declared, chosen = DECLARED.models[model], DECLARED.pick("formats", fmt)
     texts = declared.calibration
     assert texts is not None
     return QuantizeRequest(
         label=f"{model}-{fmt}",
-        model=source or declared.source,
+        model=declared.source,
         output=str(output),
         dtype=declared.dtype,
         recipe=chosen.recipe,
@@ -59,7 +58,7 @@ def request(model: str, fmt: str, output: Path, source: str = "") -> QuantizeReq
     )
 
 
-def make(folder: Path, pairs: Iterable[tuple[str, str]], source: str = "") -> Made:
+def make(folder: Path, pairs: Iterable[tuple[str, str]]) -> Made:
     """Quantize in a new process, one after the other."""
     found = Made({}, {})
     folder.mkdir()
@@ -67,7 +66,7 @@ def make(folder: Path, pairs: Iterable[tuple[str, str]], source: str = "") -> Ma
     try:
         for model, fmt in pairs:
             output = folder / model / fmt
-            process.ask(request(model, fmt, output, source), lambda _message: None, TIMEOUT_SECONDS)
+            process.ask(request(model, fmt, output), lambda _message: None, TIMEOUT_SECONDS)
             files = weights(output, fmt)
             found.hashes[model, fmt] = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
             if (output / CHOICE).is_file():
@@ -90,7 +89,6 @@ def test_the_smallest_model_is_quantized(made: Made, fmt: str) -> None:
 
 
 def test_formats_that_round_weights_differently_are_different_files(made: Made) -> None:
-    """INT4 with INT8 or FP8 activations are the same weights: only the configuration differs."""
     weights = [*made.hashes.values()]
     assert len({tuple(hashes) for hashes in weights}) == len(weights)
 
@@ -117,14 +115,6 @@ def test_every_strength_declared_is_tried(made: Made) -> None:
     search = DECLARED.formats["int8-smoothquant"].search
     assert search is not None
     assert [value for value, _ in made.choices[SMALL, "int8-smoothquant"]["search"]["tried"]] == [*search.values]
-
-
-def test_smoothing_matters_for_a_model_with_outliers(tmp_path: Path) -> None:
-    """The strength decides there: the best of five loses less than half of what the worst loses."""
-    outliers.make(Path(DECLARED.models[SMALL].source), tmp_path / "outliers")
-    found = make(tmp_path / "made", [(SMALL, "int8-smoothquant")], source=str(tmp_path / "outliers"))
-    losses = [loss for _, loss in found.choices[SMALL, "int8-smoothquant"]["search"]["tried"]]
-    assert min(losses) < max(losses) / 2
 
 
 def test_mixed_precision_spares_the_layers_that_lose_most_for_their_bits(made: Made) -> None:

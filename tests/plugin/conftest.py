@@ -27,6 +27,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(data / "tasks", made / "tasks", ignore=shutil.ignore_patterns("__pycache__", "tune.jsonl"))
     shutil.copytree(data / "calibration", made / "calibration")
     (made / "models").symlink_to(data / "models")
+    for file in ("formats.toml", "models.toml", "suites.toml"):
+        shutil.copyfile(data / file, made / file)
     text = DEFAULT_MATRIX.read_text().replace("samples = 128", "samples = 8")
     (made / "matrix.toml").write_text(re.sub(r"\ntasks = \[.*?\]", f"\ntasks = {list(TASKS)}", text, flags=re.DOTALL))
     for file in made.glob("tasks/*/test.jsonl"):

@@ -18,9 +18,9 @@ def copied(world: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(world, tmp_path / "world"))
 
 
-def change(folder: Path, old: str, new: str) -> None:
-    text = (folder / "matrix.toml").read_text()
-    (folder / "matrix.toml").write_text(text.replace(old, new, 1))
+def change(folder: Path, old: str, new: str, file: str = "matrix.toml") -> None:
+    text = (folder / file).read_text()
+    (folder / file).write_text(text.replace(old, new, 1))
 
 
 def unknown_key(folder: Path) -> None:
@@ -36,7 +36,7 @@ def missing_model(folder: Path) -> None:
 
 
 def missing_revision(folder: Path) -> None:
-    change(folder, '"models/ref-4m"', '"hub:nobody/nothing"\nrevision = "0123abc"')
+    change(folder, '"models/ref-4m"', '"hub:nobody/nothing"\nrevision = "0123456789012345678901234567890123456789"')
 
 
 def pickled_weights(folder: Path) -> None:
@@ -76,7 +76,7 @@ def falling_looks(folder: Path) -> None:
 
 
 def unknown_competitor(folder: Path) -> None:
-    change(folder, 'competitor = "int8-w8a8"', 'competitor = "int8-w8a9"')
+    change(folder, 'competitor = "int8-w8a8"', 'competitor = "int8-w8a9"', "formats.toml")
 
 
 MISTAKES = {
@@ -87,11 +87,11 @@ MISTAKES = {
     unknown_key: "*matrix.toml:*[[]models.ref-4m[]] unknown key 'context_length'*did you mean 'context_tokens'*",
     unknown_format: "*matrix.toml:*[[]suites.reference[]] no format is called 'int4-w4a17' (did you mean 'int4-w4a16'*",
     missing_model: "*model 'ref-4m': no such folder: *ref-5m*",
-    missing_revision: "*model 'ref-4m': nobody/nothing at revision 0123abc was found neither*",
+    missing_revision: "*model 'ref-4m': nobody/nothing at revision 01234567890*56789 was found neither*",
     pickled_weights: "*the weights in *ref-4m are pickles (pytorch_model.bin)*",
     truncated_weights: "*model.safetensors is truncated*",
     missing_data: "*task 'facts': *test.jsonl is missing*",
-    missing_calibration: "*format 'int8-w8a8': calibration file *world.jsonl is missing*",
+    missing_calibration: "ref-4m-int8-w8a8: calibration file *world.jsonl is missing*",
 }
 
 

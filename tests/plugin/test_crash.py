@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
-    from quant.records import Scores
+    from quant.scores import Scores
     from quant.stages.protocol import Message
 
 

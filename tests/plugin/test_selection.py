@@ -40,7 +40,7 @@ def test_selecting_nothing_says_what_there_is(session: Callable[..., pytest.RunR
 def test_an_unknown_format_is_answered_with_the_known_ones(session: Callable[..., pytest.RunResult]) -> None:
     found = session("--formats", "int4")
     assert found.ret == pytest.ExitCode.USAGE_ERROR
-    found.stderr.fnmatch_lines(["ERROR: *no format 'int4'*there are bf16, fp8-dynamic, int8-w8a8, *"])
+    found.stderr.fnmatch_lines(["ERROR: *no format 'int4'*there are bf16, fp8-dynamic, fp8-static, *"])
 
 
 def test_the_options_are_few_and_frozen() -> None:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from fixtures.sabotage.catalogue import Sabotage
     from fixtures.sabotage.trial import Bench
-    from quant.records import Scores
     from quant.report.sensitivity import Catch
+    from quant.scores import Scores
 
 pytestmark = pytest.mark.timeout(0)  # a stage has a time limit of its own; a test only waits for it
 

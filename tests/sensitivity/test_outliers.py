@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from quant.claims import Verdict
     from quant.pipeline import Pipeline
-    from quant.records import Scores
+    from quant.scores import Scores
 
 # One worker quantizes and serves what all tests of this file look at; a stage has a time limit of its own.
 pytestmark = [pytest.mark.timeout(0), pytest.mark.xdist_group("ref-4m-outliers")]

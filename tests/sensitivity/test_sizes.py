@@ -21,7 +21,7 @@ from quant.judge.pairs import Pair
 from quant.judge.recovery import judge_average
 from quant.matrix import BASE
 from quant.report.terminal import sentence
-from quant.stages.evaluate import order
+from quant.stages.documents import order
 from quant.stats.pooling import TaskScores, pool
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from quant.claims import Verdict
     from quant.matrix import Matrix
     from quant.pipeline import Pipeline
-    from quant.records import Scores, Task
+    from quant.records import Task
+    from quant.scores import Scores
     from quant.stats.pooling import PooledResult
 
 pytestmark = [pytest.mark.timeout(0), pytest.mark.xdist_group("ref-4m-sizes")]

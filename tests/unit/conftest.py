@@ -15,7 +15,8 @@ from quant.jobs import Context, Side
 from quant.matrix import BASE, PROFILES
 from quant.pipeline import Pipeline
 from quant.quantization import CHECKPOINT
-from quant.records import Checkpoint, Hardware, Item
+from quant.records import Checkpoint, Hardware
+from quant.scores import Item
 from quant.series import find
 from quant.stages.protocol import SCORES, TaskScores
 from quant.store import Store

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -12,6 +12,9 @@ from safetensors.numpy import save_file
 from quant import models
 from quant.errors import ModelError
 from quant.records import Model
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture

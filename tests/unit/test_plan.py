@@ -17,8 +17,9 @@ from quant.inputs import Inputs
 from quant.jobs import Context, Side
 from quant.matrix import BASE, Matrix
 from quant.quantization import CHECKPOINT
-from quant.records import Checkpoint, Hardware, Item
+from quant.records import Checkpoint, Hardware
 from quant.report.plan import Number
+from quant.scores import Item
 from quant.series import find
 from quant.stages.protocol import SCORES, TaskScores
 from quant.store import Store

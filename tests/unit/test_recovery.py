@@ -12,7 +12,7 @@ from quant.claims import Gate
 from quant.errors import PairingError
 from quant.judge.pairs import Pair
 from quant.judge.recovery import findings, judge_average, judge_task, settled
-from quant.records import Item, Scores
+from quant.scores import Item, Scores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

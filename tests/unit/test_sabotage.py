@@ -14,7 +14,7 @@ from fixtures.sabotage import edits, rows, texts
 from fixtures.sabotage.catalogue import CONTROLS, SABOTAGES
 from quant.errors import PairingError
 from quant.judge.pairs import Pair
-from quant.records import Item, Scores
+from quant.scores import Item, Scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable

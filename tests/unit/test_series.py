@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from quant.records import Item, head, planned
+from quant.scores import Item, head, planned
 from quant.series import Series
 from quant.stages.protocol import SCORES, TaskScores
 from quant.store import CorruptEntryWarning, Store, key_of
