@@ -1,7 +1,7 @@
 """What the field found about size and difficulty, on the reference family: the gate's own machinery can tell.
 
 arXiv:2409.11055 found that a quantized larger model beats a smaller one in full precision, that quantization to 4 bits
-hurts small models most, and that difficulty does not predict the drop. Every number here is reproducible, so no claim
+hurts small models most, and that difficulty does not predict the drop: here it does. Every number here is reproducible, so no claim
 fails by chance; the limits are one-sided 95 % each.
 """
 
@@ -108,6 +108,7 @@ def test_the_largest_model_loses_less_in_int4_than_the_smallest(family: Family) 
     assert large.low > small.high, f"{sentence(large)}\n{sentence(small)}"
 
 
-def test_harder_items_are_not_proven_to_lose_more(family: Family) -> None:
+def test_harder_items_of_the_smallest_model_lose_more(family: Family) -> None:
+    """Not as the field found it: 96.3 % (..97.3) are kept of the hard ones and 98.5 % (97.7..) of the easy ones."""
     easy, hard = (family.recovery(SMALL, levels) for levels in (EASY, HARD))
-    assert hard.high >= easy.low, (easy, hard)
+    assert hard.high < easy.low, (easy, hard)
