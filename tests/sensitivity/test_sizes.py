@@ -1,8 +1,8 @@
 """What the field found about size and difficulty, on the reference family: the gate's own machinery can tell.
 
 arXiv:2409.11055 found that a quantized larger model beats a smaller one in full precision, that quantization to 4 bits
-hurts small models most, and that difficulty does not predict the drop (here it does). Every number here is reproducible, so no claim fails by
-chance; the limits are one-sided 95 % each.
+hurts small models most, and that difficulty does not predict the drop (here it does). Every number here is
+reproducible, so no claim fails by chance; the limits are one-sided 95 % each.
 """
 
 from __future__ import annotations
