@@ -9,10 +9,13 @@ Data flows one way, and each arrow is a record on disk::
 =====================  =====================================================================
 room                   role
 =====================  =====================================================================
-`records`, `scores`, `errors`  the nouns and the one error tree that every room shares
+`records`, `errors`    the nouns and the one error tree that every room shares
+`scores`               what a task's items scored, and which of them were asked for
 `redaction`            tokens and passwords, taken out of whatever is written
 `claims`               the nouns of judging: gates, profiles, verdicts
-`matrix`               TOML in, validated models, formats, tasks, suites and gates out
+`matrix`, `recipe`     models, formats, tasks, suites; the cells and gates that follow; recipes of llm-compressor
+`reading`              TOML in, a validated matrix out
+`added`, `schema`      what a matrix file adds, for people; its shape, for editors
 `models`, `tasks`      a model's or a task's files: found, checked, hashed
 `hub`, `sources`       what lies elsewhere: fetched once, named by its commit
 `memory`               whether a model fits here, and on how many devices

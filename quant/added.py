@@ -20,14 +20,12 @@ if TYPE_CHECKING:
     from quant.matrix import Matrix
     from quant.records import Model
 
-NAMED = ("models", "formats", "tasks", "suites", "gates", "profiles", "stages")
-
 
 def check(file: Path) -> list[str]:
     """Say what the file adds, replaces and names elsewhere."""
     declared = reading.declared(str(file))
     parts = reading.with_includes(file.resolve())
-    added = {name: [key for part in parts for key in part.section(name)] for name in NAMED}
+    added = {name: [key for part in parts for key in part.section(name)] for name in (*reading.KINDS, "gates")}
     if problems := list(dict.fromkeys(_problems(declared, added))):
         raise MatrixError("\n".join([f"{file}: {len(problems)} to correct", *problems]))
     remote = [f"{name}: {model.source}" for name in added["models"] if _elsewhere(model := declared.models[name])]
