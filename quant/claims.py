@@ -19,7 +19,8 @@ class Gate(Record, frozen=True, kw_only=True):
 
     `alpha` is one-sided, for PASS and for FAIL separately, and is spent over looks at the `shares` of the items.
     `family` counts the tasks of the suite, `definition` is how they are averaged. Where `competitor` names a format,
-    the average must also be proven to lie no more than `margin` (a recovery) below that format's.
+    the average must also be proven to lie no more than `margin` (a recovery) below that format's. `normalised` as in
+    `Suite`.
     """
 
     threshold: float
@@ -29,6 +30,7 @@ class Gate(Record, frozen=True, kw_only=True):
     definition: Definition = "macro"
     competitor: str = ""
     margin: float = 0.02
+    normalised: bool = False
 
     @property
     def floor(self) -> float:
@@ -95,7 +97,6 @@ class Evidence(Record, frozen=True, kw_only=True):
     quantized: str
     rival: str = ""
     repeats: tuple[str, ...] = ()
-    chance: float = 0.0
 
 
 class Verdict(Record, frozen=True, kw_only=True):

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from quant.jobs import Context
     from quant.matrix import Cell
     from quant.records import Family, Task
+    from quant.stages.protocol import TaskScores
 
 # Defaults of the planner, for what was never measured: published comparisons of formats (such as arXiv:2411.02355) give
 # scores of whole benchmarks, which do not say how many items flip.
@@ -74,6 +75,7 @@ def plan(  # noqa: PLR0913 - keyword-only: what a plan may change
         hardware=machine.kind,
         rows=tuple(rows),
         seconds=_known(math.fsum(seconds for seconds, _ in spent)),
+        normalised=context.inputs.matrix.suites[suite].normalised,
         gpu_hours=None if shelf.on_cpu else _known(math.fsum(seconds / 3600 * devices for seconds, devices in spent)),
     )
 
@@ -113,7 +115,8 @@ class _Claims(NamedTuple):
         differing = [self._differing(task, row) for task, row in pairs]
         bases, sizes = [row.base.value for _, row in pairs], [row.items or 0 for _, row in pairs]
         weights = self._weights([row for _, row in pairs])
-        power = competitive_power(bases, differing, sizes, weights, self.gate.margin, alpha=self.gate.alpha)
+        rates, level = [row.chance.value for _, row in pairs], self.gate.alpha
+        power = competitive_power(bases, differing, sizes, weights, self.gate.margin, alpha=level, chances=rates)
         outcome = average.outcome if power >= self.target else "unprovable"
         return replace(average, competitor=self.gate.competitor, rivalry=power, outcome=outcome)
 
@@ -138,7 +141,8 @@ class _Claims(NamedTuple):
         row = replace(row, needed=items_needed(effect, row.threshold, alpha=level, power=self.target))
         if n is None:
             return replace(row, why=f"the items of {task.id} are unknown until it is scored once")
-        loss = detectable_loss(effect.base, effect.discordance, row.threshold, n, alpha=level, power=self.target)
+        model = effect.base, effect.discordance, row.threshold, n
+        loss = detectable_loss(*model, alpha=level, power=self.target, chance=effect.chance)
         row = self._planned(row, [row], power_at(effect, row.threshold, n, alpha=level))
         return self._priced(replace(row, loss=loss), self.shelf.costs(self.sides, task, row.expected or 0.0))
 
@@ -165,7 +169,8 @@ class _Claims(NamedTuple):
         drift = gap / spread
         if row.task:  # its exact test is never surer than items without a flip make it
             _, effect, n = parts[0]
-            drift = min(drift, max(0.0, -float(special.ndtri(row.threshold ** (n * (effect.base + effect.p01))))))
+            without = effect.raw(row.threshold) ** (n * (effect.base + effect.p01))
+            drift = min(drift, max(0.0, -float(special.ndtri(without))))
         expected = (row.items or 0) * expected_share(self.gate.shares, self.gate.alpha, drift)
         outcome = "provable" if power >= self.target else "unprovable"
         return replace(row, power=power, expected=expected, outcome=outcome)
@@ -197,9 +202,19 @@ class _Claims(NamedTuple):
             documents=documents,
             base=_measured(list(old.values()), ACCURACY),
             discordance=_measured([(y0 - y1) ** 2 for y0, y1 in both], DISCORDANCE[self.side.format.family]),
+            chance=self._chance(task, base),
             cached=min(items or 0, *(self.shelf.have(side, task) for side in self.sides)),
             checkpoint=self.shelf.checkpoint(self.side) is not None,
         )
+
+    def _chance(self, task: Task, base: TaskScores | None) -> Number:
+        """Return the rate that normalised scores are less by; 0 of raw ones."""
+        declared = self.shelf.inputs.task_files(task).chance
+        if not self.gate.normalised:
+            return Number(value=0.0, source="measured")
+        if base:
+            return _measured([item.chance for item in base.items], 0.0)
+        return Number(value=declared, source="measured") if isinstance(declared, float) else Number(value=0.0)
 
 
 def _measured(values: Sequence[float], assumed: float) -> Number:

@@ -26,7 +26,8 @@ def head(count: int, share: float) -> int:
 class Item(Record, frozen=True, kw_only=True, array_like=True):
     """One scored document: three hashes identify what was asked, `score` lies in [0, 1].
 
-    Items of one `cluster` depend on each other; "" if the task has none.
+    Items of one `cluster` depend on each other; "" if the task has none. `chance` is the rate at which guessing is
+    right; 0 where nothing is chosen from, or nobody says.
     """
 
     doc_hash: str
@@ -34,6 +35,7 @@ class Item(Record, frozen=True, kw_only=True, array_like=True):
     target_hash: str
     score: float
     cluster: str = ""
+    chance: float = 0.0
 
 
 class Scores(Record, frozen=True, kw_only=True):

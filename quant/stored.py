@@ -55,6 +55,7 @@ def _line(verdict: Verdict) -> dict[str, Any]:
     line: dict[str, Any] = {"kind": "task" if verdict.task else "average", "cell": f"{verdict.model}-{verdict.format}"}
     line |= {"task": verdict.task} if verdict.task else {"definition": verdict.gate.definition}
     line |= {name: getattr(verdict, name) for name in own} | {"verdict": verdict.status, "look": verdict.look}
+    line |= {"normalised": True} if verdict.gate.normalised else {}
     if verdict.averages:
         line |= {name: getattr(verdict.averages, name) for name in ("macro", "item")}
         line |= {"average_of_ratios": verdict.averages.ratios}
@@ -74,7 +75,6 @@ def _pair(verdict: Verdict, evidence: Evidence, store: Store) -> Pair:
     return Pair(
         scores(evidence.base, "bf16"),
         scores(evidence.quantized, verdict.format),
-        evidence.chance,
         scores(evidence.rival, verdict.gate.competitor) if evidence.rival else None,
         tuple(scores(place, "bf16") for place in evidence.repeats),
     )

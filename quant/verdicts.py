@@ -91,7 +91,7 @@ class Verdicts:
             try:
                 base, quantized = (futures[number].result() for futures in scores)
                 runs = tuple(run.result() for run in self._runs[task.id])
-                found[task.id] = Pair(base, quantized, self.pipeline.inputs.task_files(task).chance, None, runs)
+                found[task.id] = Pair(base, quantized, None, runs)
             except SuiteError as error:
                 found[task.id] = error
         return found

@@ -28,7 +28,7 @@ def compare(
     the verdict of both claims together with that on the threshold (`floor`).
     """
     kept = [(task, rival) for task, rival in zip(tasks, rivals, strict=True) if task.name not in floor.not_counted]
-    triples = [Triple(task.name, task.base, rival, task.quantized, task.weight) for task, rival in kept]
+    triples = [Triple(task.name, task.base, rival, task.quantized, task.weight, task.lowest) for task, rival in kept]
     found = pooled_noninferiority(triples, margin=gate.margin, alpha=alpha)
     comparison = Comparison(
         competitor=gate.competitor,

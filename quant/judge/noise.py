@@ -16,31 +16,32 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from quant.claims import Gate
+    from quant.judge.pairs import Pair
     from quant.scores import Scores
     from quant.stats.noise import RunNoise
 
 FEW = 2  # runs; fewer tell nothing
 
 
-def measured(repeats: Sequence[Scores]) -> RunNoise | None:
+def measured(pair: Pair) -> RunNoise | None:
     """Compare the runs of one task; None where there are fewer than two of them."""
-    return run_noise(_rows(repeats)) if len(repeats) >= FEW else None
+    return run_noise(_rows(pair.repeats), pair.lowest) if len(pair.repeats) >= FEW else None
 
 
-def shown(noise: RunNoise | None, base: float, gate: Gate, planned: int) -> Noise | None:
-    """Return what a verdict says of the noise."""
-    if noise is None:
+def shown(noise: RunNoise | None, raw: RunNoise | None, base: float, gate: Gate, planned: int) -> Noise | None:
+    """Return what a verdict says of the noise; `raw` is that of the scores before they were normalised."""
+    if noise is None or raw is None:
         return None
     hopeless = bool(unprovable(base, gate.threshold, planned, noise))
-    return Noise(runs=noise.runs, flip_rate=noise.flip_rate, excess=noise.tau2, p=noise.p, unprovable=hopeless)
+    return Noise(runs=noise.runs, flip_rate=raw.flip_rate, excess=noise.tau2, p=noise.p, unprovable=hopeless)
 
 
-def against_itself(repeats: Sequence[Scores], gate: Gate) -> bool:
+def against_itself(pair: Pair, gate: Gate) -> bool:
     """Say whether two runs of the base fail the gate against each other: then the machine is at fault."""
-    if len(repeats) < FEW:
+    if len(pair.repeats) < FEW:
         return False
-    first, second = _rows(repeats[:FEW])
-    result = paired_recovery(first, second, gate.threshold, alpha=gate.alpha)
+    first, second = _rows(pair.repeats[:FEW])
+    result = paired_recovery(first, second, gate.threshold, alpha=gate.alpha, lowest=pair.lowest)
     return result.verdict == "FAIL"
 
 

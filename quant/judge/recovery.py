@@ -40,15 +40,24 @@ def judge_task(pair: Pair, gate: Gate, look: int = 0) -> Verdict:
     `look` counts from 1; 0 is the last.
     """
     look = look or len(gate.shares)
-    level, pair = nominal_levels(gate.shares, gate.alpha)[look - 1], pair.first(gate.shares[look - 1])
-    columns, clusters, runs = pair.columns(), pair.clusters(), noise.measured(pair.repeats)
-    against = partial(paired_recovery, *columns, alpha=level, chance=pair.chance, clusters=clusters, noise=runs)
+    level, raw = nominal_levels(gate.shares, gate.alpha)[look - 1], pair.first(gate.shares[look - 1])
+    pair = _scale(raw, gate)
+    columns, runs = pair.columns(), noise.measured(pair)
+    against = partial(
+        paired_recovery,
+        *columns,
+        alpha=level,
+        chance=pair.chance,
+        clusters=pair.clusters(),
+        noise=runs,
+        lowest=pair.lowest,
+    )
     result = against(gate.threshold)
     p_floor = against(gate.floor).p_fail if result.p_fail <= gate.alpha else 1.0
     verdict = _verdict([pair], [columns], result, gate, look, level)
-    shown = noise.shown(runs, result.base_mean or 0.0, gate, pair.base.planned)
+    shown = noise.shown(runs, noise.measured(raw), result.base_mean or 0.0, gate, pair.base.planned)
     verdict = replace(verdict, task=pair.quantized.task, p_floor=p_floor, noise=shown, evidence=(_evidence(pair),))
-    if noise.against_itself(pair.repeats, gate):
+    if noise.against_itself(pair, gate):
         return replace(verdict, status="INCONCLUSIVE", why=UNSTEADY)
     return verdict
 
@@ -60,7 +69,7 @@ def judge_average(pairs: Sequence[Pair], gate: Gate, look: int = 0) -> Verdict:
     """
     look = look or len(gate.shares)
     level, share = nominal_levels(gate.shares, gate.alpha)[look - 1], gate.shares[look - 1]
-    whole = [pair.first(share) for pair in pairs]
+    whole = [_scale(pair.first(share), gate) for pair in pairs]
     pairs = once(whole)
     columns = [pair.columns() for pair in pairs]
     tasks = [_pooled(pair, column) for pair, column in zip(pairs, columns, strict=True)]
@@ -76,7 +85,7 @@ def judge_average(pairs: Sequence[Pair], gate: Gate, look: int = 0) -> Verdict:
         rivals = [pair.against(gate.competitor) for pair in pairs]
         comparison, status = competitive.compare(tasks, rivals, result, gate, level)
         verdict = replace(verdict, comparison=comparison, status=status)
-    if unsteady := [pair.base.task for pair in pairs if noise.against_itself(pair.repeats, gate)]:
+    if unsteady := [pair.base.task for pair in pairs if noise.against_itself(pair, gate)]:
         return replace(verdict, status="INCONCLUSIVE", why=f"{UNSTEADY} on {', '.join(unsteady)}")
     return verdict
 
@@ -121,14 +130,20 @@ def findings(verdicts: Sequence[Verdict]) -> Findings:
     return Findings(*(tuple(v.task for v, p in zip(verdicts, ps, strict=False) if p <= level) for ps, level in flagged))
 
 
+def _scale(pair: Pair, gate: Gate) -> Pair:
+    """Return a pair on the scale that the gate judges: before anything else, so that all numbers are of one scale."""
+    return pair.normalised() if gate.normalised else pair
+
+
 def _pooled(pair: Pair, columns: Columns) -> TaskScores:
-    runs = noise.measured(pair.repeats)
+    runs = noise.measured(pair)
     return TaskScores(
         pair.base.task,
         *columns,
         planned_n=pair.base.planned,
         clusters=pair.clusters(),
         tau2=runs.tau2 if runs else 0.0,
+        lowest=pair.lowest,
     )
 
 
@@ -179,7 +194,6 @@ def _evidence(pair: Pair) -> Evidence:
         quantized=quantized,
         rival=rival,
         repeats=tuple(repeats),
-        chance=pair.chance,
     )
 
 

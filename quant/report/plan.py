@@ -13,7 +13,7 @@ from rich.table import Table
 
 from quant.records import SCHEMA, Record
 from quant.report.terminal import AVERAGE, drawn, percent
-from quant.stats.power import Effect
+from quant.stats.effect import Effect
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,10 +22,11 @@ Outcome = Literal["provable", "unprovable", "unknown"]
 STYLE: dict[Outcome, str] = {"provable": "green", "unprovable": "yellow", "unknown": "yellow"}
 NAMED = 3  # tasks that a sentence names as worth most
 ROUNDING = 1e-9  # of a factor
+EDGE = 1e-6  # above chance: what a base that is not above it is planned with, so that nothing is provable
 
 
 class Number(Record, frozen=True, kw_only=True):
-    """A number that a plan starts from: measured on `n` items of the store, or assumed."""
+    """A number that a plan starts from: measured on `n` items of the store (0: stated by the matrix), or assumed."""
 
     value: float
     source: Literal["measured", "assumed"] = "assumed"
@@ -41,6 +42,7 @@ class Row(Record, frozen=True, kw_only=True):
     are those of what the store lacks (None: no rate was measured). `cached` counts the items that both sides have;
     `checkpoint` says whether the store has the quantized model. `first` ranks an average's tasks by evidence a second
     (`timed`) or an item. `rivalry` is the power of proving that an average keeps up with its `competitor`, if it does.
+    `base` and `discordance` are of raw scores, recoveries of normalised ones where a suite has them: less by `chance`.
     """
 
     model: str
@@ -51,6 +53,7 @@ class Row(Record, frozen=True, kw_only=True):
     documents: int | None
     base: Number
     discordance: Number
+    chance: Number = Number(value=0.0, source="measured")
     cached: int
     checkpoint: bool
     needed: int | None = None
@@ -73,10 +76,12 @@ class Row(Record, frozen=True, kw_only=True):
 
     def effect(self, recovery: float) -> Effect:
         """Return what these numbers say, or the nearest to it that two models can be; no flip seen counts as one."""
-        base, seen = min(self.base.value, 1 / recovery), self.discordance
-        flips = min(max(seen.value or 1 / max(seen.n, 1), abs(1 - recovery) * base), 1.0)
-        least, most = flips / (1 + recovery), (2 - flips) / (1 + recovery)
-        return Effect(min(max(base, least), most), flips, recovery)
+        seen, chance = self.discordance, self.chance.value
+        above, kept = chance + EDGE if chance else 0.0, (1 - recovery) * chance
+        base = max(min(self.base.value, (1 - kept) / recovery), above)
+        flips = min(max(seen.value or 1 / max(seen.n, 1), abs(1 - recovery) * (base - chance)), 1.0)
+        least, most = (flips - kept) / (1 + recovery), (2 - flips - kept) / (1 + recovery)
+        return Effect(min(max(base, least), most), flips, recovery, chance)
 
 
 class Plan(Record, frozen=True, kw_only=True):
@@ -91,6 +96,7 @@ class Plan(Record, frozen=True, kw_only=True):
     rows: tuple[Row, ...]
     seconds: float | None
     gpu_hours: float | None
+    normalised: bool = False
     schema: int = SCHEMA
 
     @property
@@ -114,6 +120,7 @@ def together(rows: Sequence[Row], weights: Sequence[float]) -> Row:
         documents=sum(row.documents or 0 for row in rows),
         base=_mean([row.base for row in rows], weights),
         discordance=_mean([row.discordance for row in rows], weights),
+        chance=_mean([row.chance for row in rows], weights),
         cached=sum(row.cached for row in rows),
         needed=None,
         loss=None,
@@ -144,7 +151,14 @@ def remarks(plan: Plan) -> list[str]:
     hours = "" if plan.gpu_hours is None else f", {plan.gpu_hours:.2f} GPU hours"
     cost = "unknown, since no rate was measured" if plan.seconds is None else f"{_minutes(plan.seconds)} min{hours}"
     sentences = [sentence(row, plan) for row in plan.averages]
-    return [f"planned for {planned}{assumed}", *sentences, f"to be served and quantized: {cost}"]
+    return [f"planned for {planned}{_scale(plan)}{assumed}", *sentences, f"to be served and quantized: {cost}"]
+
+
+def _scale(plan: Plan) -> str:
+    """Say so if recovery is that of normalised scores, and of which tasks the chance is not known."""
+    unknown = list(dict.fromkeys(row.task for row in plan.rows if row.task and row.chance.source == "assumed"))
+    taken = f" (taken as 0 for {', '.join(unknown)} until scored once)" if unknown else ""
+    return f" of scores normalised by chance{taken}, base and disc. are raw" if plan.normalised else ""
 
 
 def sentence(average: Row, plan: Plan) -> str:

@@ -16,13 +16,18 @@ from quant.stats.noise import MEASURED
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from quant.claims import Verdict
+    from quant.claims import Gate, Verdict
     from quant.records import Status
 
 AVERAGE = "average"
 PLAIN_WIDTH = 132  # of a log, which has no edge
 _CLAIM = {"PASS": "proven at or above", "FAIL": "proven below", "INCONCLUSIVE": "not proven at or above"}
+NORMALISED = "scores are normalised, (score - chance) / (1 - chance): a guess scores 0 on average"
 STYLE = {"PASS": "green", "FAIL": "bold red", "INCONCLUSIVE": "yellow"}
+
+
+def _scale(gate: Gate) -> str:
+    return " (normalised)" if gate.normalised else ""
 
 
 def percent(value: float | None, digits: int = 2) -> str:
@@ -40,7 +45,7 @@ def sentence(verdict: Verdict) -> str:
     name = f"{verdict.model} {verdict.format} {verdict.task or AVERAGE}"
     sure = f"{100 * (1 - verdict.level):.4g}"
     found = f"recovery {percent(verdict.recovery)} % ({sure} % limits {interval(verdict)}, n={items(verdict)})"
-    detail = f"base {percent(verdict.base)} %, quantized {percent(verdict.quantized)} %"
+    detail = f"base {percent(verdict.base)} %, quantized {percent(verdict.quantized)} %{_scale(verdict.gate)}"
     flips = f"{verdict.worse:,} items worse, {verdict.better:,} better"
     status, rivalry = verdict.status, ""
     if other := verdict.comparison:
@@ -54,7 +59,7 @@ def sentence(verdict: Verdict) -> str:
 
 def remarks(verdicts: Sequence[Verdict]) -> list[str]:
     """Say what the table has no room for: other averages, competitors, findings, run noise, waivers."""
-    lines = []
+    lines = [NORMALISED] if any(verdict.gate.normalised for verdict in verdicts) else []
     for verdict in verdicts:
         name = f"{verdict.model} {verdict.format} {verdict.task or AVERAGE}"
         if ways := verdict.averages:

@@ -21,6 +21,11 @@ def decide(p_pass: float, p_fail: float, alpha: float, *, informative: bool = Tr
     return "PASS" if informative and p_pass <= alpha else "INCONCLUSIVE"
 
 
+def at_chance(p: float, alpha: float) -> str:
+    """Say that the base is not proven above what guessing scores, of which `p` is the p-value; "" if it is."""
+    return f"base at chance (P = {p:.3f})".replace("0.", ".") if p > alpha else ""
+
+
 def check_threshold(threshold: float) -> None:
     """Raise ValueError unless the recovery to test lies inside the range searched for limits."""
     if not RATIOS[0] <= threshold <= RATIOS[1]:

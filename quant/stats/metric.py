@@ -2,16 +2,17 @@
 
 In: two arrays y0 (base) and y1 (quantized) of n scores of the same items. Out: p-values, limits.
 Tests H0: mean(u) = 0 for u = y1 - R*y0 in [-R, 1], which is H0: recovery = R. Pure; numpy and scipy.special.
+Normalised scores (y - c)/(1 - c) lie in [L, 1], L = -c/(1 - c), and u in [L - R, 1 - R*L]; their test is the same.
 
-- Fewer than 30 items changed by 0.1 or more: a t test would miss the rare large loss it has not seen yet, so one worst
-  item is added (u = -R against PASS, u = +1 against FAIL) and the plain t is used; n counts the added item.
+- Fewer than 30 items changed by a tenth of 1 - L or more: a t test would miss the rare large loss it has not seen yet,
+  so one worst item is added (u = L - R against PASS, u = 1 - R*L against FAIL) and the plain t is used; n counts it.
 - Else Hall's transformation removes the skewness of t = sqrt(n) mean/sd; both are referred to t with n-1 degrees.
 - Fewer than 10 items prove nothing: both p-values are 1.
 - Items that share clusters (`quant.stats.clusters`): the same on the K units; one worst cluster of mean size is added
   if fewer than 30 moved by one half or more. Fewer than 10 clusters prove nothing.
 
 Simulated error at the threshold .000-.065 for alpha .05, with clusters .000-.061 (with the plain t up to .067, where 50
-of 1000 passages are lost as a whole).
+of 1000 passages are lost as a whole), of normalised 0/1 items .000-.058.
 Source: Hall 1992, J. R. Statist. Soc. B 54, 221-228.
 """
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 MIN_ITEMS = 10
 MIN_CHANGED = 30
-CHANGE = 0.1 - 1e-9  # .9 against .8 is a change, though their floating-point difference is below .1
+CHANGE = 0.1 - 1e-9  # of the span; .9 against .8 is a change, though their floating-point difference is below .1
 NO_VARIANCE = 1e-14  # of scores in [0, 1]: below is rounding
 
 
@@ -63,23 +64,23 @@ class MetricTest:
     enough: bool
 
     @classmethod
-    def from_scores(cls, base: ArrayLike, quantized: ArrayLike) -> Self:
-        """Reduce two arrays of scores, shape (n,), n >= 1; raises ValueError on a score outside [0, 1]."""
-        y0, y1 = paired_scores(base, quantized)
+    def from_scores(cls, base: ArrayLike, quantized: ArrayLike, lowest: float = 0.0) -> Self:
+        """Reduce two arrays of scores, shape (n,), n >= 1; raises ValueError on a score outside [lowest, 1]."""
+        y0, y1 = paired_scores(base, quantized, lowest)
         enough = len(y0) >= MIN_ITEMS
-        if np.count_nonzero(np.abs(y1 - y0) >= CHANGE) >= MIN_CHANGED:
+        if np.count_nonzero(np.abs(y1 - y0) >= CHANGE * (1 - lowest)) >= MIN_CHANGED:
             moments = PairedMoments.from_scores(y0, y1)
             return cls(moments, moments, skewed=True, enough=enough)
-        return cls(*_with_worst(y0, y1), skewed=False, enough=enough)
+        return cls(*_with_worst(y0, y1, lowest), skewed=False, enough=enough)
 
     @classmethod
     def from_units(cls, units: Units) -> Self:
-        """Reduce K clusters; a worst cluster of mean size is the unit 1 where the other arm has 0."""
+        """Reduce K clusters; a worst cluster of mean size is the unit 1 where the other arm has the lowest."""
         enough = len(units.base) >= MIN_CLUSTERS
         if units.moved >= MIN_MOVED:
             moments = units.moments()
             return cls(moments, moments, skewed=True, enough=enough)
-        return cls(*_with_worst(units.base, units.quantized), skewed=False, enough=enough)
+        return cls(*_with_worst(units.base, units.quantized, units.lowest), skewed=False, enough=enough)
 
     @property
     def both(self) -> CellTest:
@@ -120,25 +121,28 @@ def metric_limits(base: ArrayLike, quantized: ArrayLike, alpha: float = 0.05, ne
     return test.both.limits(alpha, near)
 
 
-def mean_above_chance(base: ArrayLike, chance: float, threshold: float) -> float:
+def mean_above_chance(base: ArrayLike, chance: float, threshold: float, lowest: float = 0.0) -> float:
     """Return the p-value of H0: mean(y0) = chance/R, by the same test: the base's recovery of a perfect score.
 
-    Above alpha, a model that guesses might reach the threshold, so PASS proves nothing.
+    Above alpha, a model that guesses might reach the threshold, so PASS proves nothing. A guess scores 0 on the scale
+    of normalised scores (`lowest` < 0): H0 is mean(y0) = 0.
     """
-    if chance == 0:
+    if chance == 0 and lowest == 0:
         return 0.0
-    return MetricTest.from_scores(np.ones(np.shape(base)), base).p_pass(chance / threshold)
+    return MetricTest.from_scores(np.ones(np.shape(base)), base, lowest).p_pass(chance / threshold)
 
 
 def clusters_above_chance(units: Units, chance: float, threshold: float) -> float:
     """Return the p-value of `mean_above_chance` for the base of clustered items."""
-    return MetricTest.from_units(units.against_perfect()).p_pass(chance / threshold) if chance > 0 else 0.0
+    if chance == 0 and units.lowest == 0:
+        return 0.0
+    return MetricTest.from_units(units.against_perfect()).p_pass(chance / threshold)
 
 
-def _with_worst(y0: Floats, y1: Floats) -> tuple[PairedMoments, PairedMoments]:
+def _with_worst(y0: Floats, y1: Floats, lowest: float) -> tuple[PairedMoments, PairedMoments]:
     """Return the moments with a pair added that is lost altogether, and with one that is won."""
-    lost = PairedMoments.from_scores(np.append(y0, 1.0), np.append(y1, 0.0))
-    won = PairedMoments.from_scores(np.append(y0, 0.0), np.append(y1, 1.0))
+    lost = PairedMoments.from_scores(np.append(y0, 1.0), np.append(y1, lowest))
+    won = PairedMoments.from_scores(np.append(y0, lowest), np.append(y1, 1.0))
     return lost, won
 
 

@@ -2,7 +2,8 @@
 
 In: two arrays of n scores of the same items, y0 (base) and y1 (quantized). Out: mean, variance and third central moment
 of u as polynomials in R, and Hall's transformation that removes the skewness of a t or z statistic.
-Pure; numpy only. Unitless throughout: scores are fractions in [0, 1].
+Pure; numpy only. Unitless throughout: scores are fractions in [0, 1], or normalised: (y - c)/(1 - c) for the rate c at
+which guessing is right, in [lowest, 1] with lowest = -c/(1 - c), so that `span` = 1 - lowest = 1/(1 - c).
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ Number = TypeVar("Number", float, "NDArray[np.float64]")
 class PairedMoments:
     """Moments of n pairs (y0, y1); the central ones are coefficients in R^0, R^1, ..., so u needs no second pass.
 
-    `items` is what n units are made of (`quant.stats.clusters`); None where a pair is an item.
+    `items` is what n units are made of (`quant.stats.clusters`); None where a pair is an item. `span` is how far an
+    item's score can move.
     """
 
     n: int
@@ -31,9 +33,12 @@ class PairedMoments:
     second: tuple[float, ...]
     third: tuple[float, ...]
     items: int | None = None
+    span: float = 1.0
 
     @classmethod
-    def from_scores(cls, base: NDArray[np.float64], quantized: NDArray[np.float64]) -> Self:
+    def from_scores(
+        cls, base: NDArray[np.float64], quantized: NDArray[np.float64], span: float = 1.0, items: int | None = None
+    ) -> Self:
         """Sum the powers of n >= 1 pairs once, shape (n,) each; O(n)."""
         mean0, mean1 = float(base.mean()), float(quantized.mean())
         d0, d1 = base - mean0, quantized - mean1
@@ -41,7 +46,7 @@ class PairedMoments:
         squares = (d1 * d1, -2 * d0 * d1, d0 * d0)
         cubes = (d1 * d1 * d1, -3 * d0 * d1 * d1, 3 * d0 * d0 * d1, -d0 * d0 * d0)
         second, third = (tuple(float(power.sum()) for power in powers) for powers in (squares, cubes))
-        return cls(len(base), mean0, mean1, second, third)
+        return cls(len(base), mean0, mean1, second, third, items, span)
 
     @classmethod
     def from_counts(cls, n: int, base_correct: int, worse: int, better: int) -> Self:
@@ -65,9 +70,9 @@ class PairedMoments:
 
         One item moves u by 1 or R, so its square by about R as the variance of z has it (R(b+c) with b+c = 1), and
         var(u) by R/n. It moves its unit of K by K/n times that, so var(u) by R(K/n)^2/K = R/(n^2/K). Either way the
-        mean's variance is R/n^2 for n items.
+        mean's variance is R/n^2 for n items, times the square of the span.
         """
-        return self.n if self.items is None else self.items**2 / self.n
+        return (self.n if self.items is None else self.items**2 / self.n) / self.span**2
 
     def mean(self, ratio: float) -> float:
         """Return the mean of u, which is 0 where the recovery is exactly `ratio`."""
@@ -97,21 +102,24 @@ def remove_skewness(t: Number, k: Number) -> Number:
     return t + k * (t * t) / 3 + (k * k) * (t * t * t) / 27 + k / 6
 
 
-def paired_scores(base: ArrayLike, quantized: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def paired_scores(
+    base: ArrayLike, quantized: ArrayLike, lowest: float = 0.0
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return both arms as float arrays of one shape (n,).
 
-    Raises ValueError if they are not flat, differ in length, or hold a value that is no score: NaN or outside [0, 1].
+    Raises ValueError if they are not flat, differ in length, or hold a value that is no score: NaN or outside
+    [lowest, 1].
     """
     arms = np.asarray(base, dtype=np.float64), np.asarray(quantized, dtype=np.float64)
     if arms[0].ndim != 1 or arms[0].shape != arms[1].shape:
         raise ValueError(f"base and quantized must be flat and of one length; got {arms[0].shape} and {arms[1].shape}")
     for name, scores in zip(("base", "quantized"), arms, strict=True):
-        if not ((scores >= 0) & (scores <= 1)).all():
-            raise ValueError(f"{name} scores must lie in [0, 1]; got {_first_outlier(scores)}")
+        if outlier := first_outlier(scores, lowest):
+            raise ValueError(f"{name} scores must lie in [{lowest:.4g}, 1]; got {outlier}")
     return arms
 
 
-def _first_outlier(scores: NDArray[np.float64]) -> str:
-    """Name the first value that is no score, with its position."""
-    at = int(np.flatnonzero(~((scores >= 0) & (scores <= 1)))[0])
-    return f"{scores[at]!s} at index {at}"
+def first_outlier(scores: NDArray[np.float64], lowest: float = 0.0) -> str:
+    """Name the first value that is no score, with its position; "" if there is none."""
+    outside = np.flatnonzero(~((scores >= lowest) & (scores <= 1)))
+    return f"{scores[outside[0]]!s} at index {outside[0]}" if len(outside) else ""

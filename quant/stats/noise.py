@@ -47,12 +47,16 @@ ROUNDING = 1e-12  # of shares of items
 
 @dataclass(frozen=True)
 class RunNoise:
-    """What J runs on the same n items show; variances of scores in [0, 1], with J-1 denominators."""
+    """What J runs on the same n items show; variances of scores, with J-1 denominators.
+
+    `span` is how far an item's score can move: 1, or 1/(1 - c) where scores are normalised.
+    """
 
     runs: int
     n: int
     within: float
     observed: float
+    span: float = 1.0
 
     def __post_init__(self) -> None:
         """Raise ValueError if no runs could have shown this."""
@@ -95,18 +99,18 @@ class RunNoise:
         return float(special.chdtrc(self.runs - 1, (self.runs - 1) * self.phi))
 
 
-def run_noise(scores: ArrayLike) -> RunNoise:
-    """Compare J >= 2 runs on the same n items: scores in [0, 1], shape (J, n). Raises ValueError on anything else."""
+def run_noise(scores: ArrayLike, lowest: float = 0.0) -> RunNoise:
+    """Compare J >= 2 runs on the same n items, scores in [lowest, 1], shape (J, n); ValueError on anything else."""
     runs = np.asarray(scores, dtype=np.float64)
     if runs.ndim != 2 or runs.shape[0] < MIN_RUNS or runs.shape[1] < 1:  # noqa: PLR2004 - runs by items
         raise ValueError(f"scores must have shape (runs, items), 2 runs or more of the same items; got {runs.shape}")
-    valid = (runs >= 0) & (runs <= 1)
+    valid = (runs >= lowest) & (runs <= 1)
     if not valid.all():
         run, item = (int(at) for at in np.argwhere(~valid)[0])
-        raise ValueError(f"scores must lie in [0, 1]; got {runs[run, item]!s} in run {run} at index {item}")
+        raise ValueError(f"scores must lie in [{lowest:.4g}, 1]; got {runs[run, item]!s} in run {run} at index {item}")
     moved = runs - runs[0]  # the same variances, and exact zeros where runs are equal
     within, observed = float(moved.var(axis=0, ddof=1).mean()), float(moved.mean(axis=1).var(ddof=1))
-    return RunNoise(runs.shape[0], runs.shape[1], within, observed)
+    return RunNoise(runs.shape[0], runs.shape[1], within, observed, 1 - lowest)
 
 
 def mcnemar_z(first: ArrayLike, second: ArrayLike) -> float:
@@ -137,11 +141,12 @@ def counted_variance(counts: Counts, ratio: float) -> float:
 def unprovable(base_mean: float, threshold: float, n: int, noise: RunNoise) -> bool:
     """Say whether a checkpoint as different as a re-run would PASS with probability below one half.
 
-    (1-R) p0 < 1.645 sqrt(max(f, 1/n)/n + 2 tau2), for alpha = .05. A label of the cell, never its verdict.
+    (1-R) p0 < 1.645 sqrt(max(f, 1/n)/n + 2 tau2), for alpha = .05, 1/n times the square of the span. A label of the
+    cell, never its verdict.
     """
     if n < 1:
         return True
-    reach = float(special.ndtri(0.95)) * math.sqrt(max(noise.flip_rate, 1 / n) / n + 2 * noise.tau2)
+    reach = float(special.ndtri(0.95)) * math.sqrt(max(noise.flip_rate, noise.span**2 / n) / n + 2 * noise.tau2)
     return (1 - threshold) * base_mean < reach
 
 

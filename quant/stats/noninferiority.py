@@ -27,8 +27,8 @@ from scipy import special
 
 from quant.stats.decision import RATIOS, check_alpha
 from quant.stats.metric import CHANGE, MIN_CHANGED, MIN_ITEMS, MetricTest
-from quant.stats.moments import PairedMoments
-from quant.stats.strata import Strata
+from quant.stats.moments import PairedMoments, first_outlier
+from quant.stats.strata import ROUNDING, Strata
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,13 +74,17 @@ class Difference:
 
 @dataclass(frozen=True, eq=False)
 class Triple:
-    """Scores in [0, 1] of one task by three models, shape (n,), paired by position; `weight` as in `TaskScores`."""
+    """Scores in [lowest, 1] of one task by three models, shape (n,), paired by position.
+
+    `weight` and `lowest` as in `TaskScores`.
+    """
 
     name: str
     base: ArrayLike
     other: ArrayLike
     quantized: ArrayLike
     weight: float = 1.0
+    lowest: float = 0.0
 
     def __post_init__(self) -> None:
         """Raise ValueError on a weight that is none."""
@@ -94,10 +98,8 @@ class Triple:
             shapes = ", ".join(str(arm.shape) for arm in arms)
             raise ValueError(f"task {self.name}: base, other and quantized must be flat, of one length; got {shapes}")
         for arm, scores in zip(("base", "other", "quantized"), arms, strict=True):
-            outside = np.flatnonzero(~((scores >= 0) & (scores <= 1)))
-            if len(outside):
-                found = f"{scores[outside[0]]!s} at index {outside[0]}"
-                raise ValueError(f"task {self.name}: {arm} scores must lie in [0, 1]; got {found}")
+            if outlier := first_outlier(scores, self.lowest):
+                raise ValueError(f"task {self.name}: {arm} scores must lie in [{self.lowest:.4g}, 1]; got {outlier}")
         base, other, quantized = arms
         return base, base + quantized - other
 
@@ -123,14 +125,18 @@ def noninferiority(
 def pooled_noninferiority(tasks: Sequence[Triple], *, margin: float = MARGIN, alpha: float = 0.05) -> Difference:
     """Test the macro averages of a suite (stratified z with its skewness removed); arguments and errors as a cell."""
     _check(margin, alpha)
-    arms = [task.arms() for task in tasks if task.weight > 0]
-    weights = np.array([task.weight for task in tasks if task.weight > 0], np.float64)
+    tasks = [task for task in tasks if task.weight > 0]
+    arms = [task.arms() for task in tasks]
+    weights = np.array([task.weight for task in tasks], np.float64)
     n = sum(len(y0) for y0, _ in arms)
     if not arms or min(len(y0) for y0, _ in arms) < MIN_ITEMS:
         return _nothing(n, f"fewer than {MIN_ITEMS} items in a task")
     if not any(y0.any() for y0, _ in arms):
         return _nothing(n, "base scores zero")
-    strata = Strata.from_moments([PairedMoments.from_scores(*pair) for pair in arms], weights)
+    moments = [PairedMoments.from_scores(*pair, 1 - task.lowest) for pair, task in zip(arms, tasks, strict=True)]
+    if sum(weights * [one.base for one in moments]) <= ROUNDING and any(task.lowest < 0 for task in tasks):
+        return _nothing(n, "base at chance")
+    strata = Strata.from_moments(moments, weights)
     ratio = np.array([1 - margin])
     passed, failed = strata.test(ratio, alpha), strata.test(ratio, alpha / 2)
     limits = float(passed.low[0]), float(failed.high[0])
@@ -146,16 +152,18 @@ def competitive_power(  # noqa: PLR0913 - keyword-only: what a plan may change
     margin: float,
     *,
     alpha: float = 0.05,
+    chances: Sequence[float] | None = None,
 ) -> float:
     """Return the probability that a format is proven no more than `margin` below another of the same recovery.
 
     As a pool, of v = y4 - y8 + margin*y0: gap = margin sum w p0, and v varies by d + margin^2 p0 (1 - p0), with d the
-    share of items on which the two formats differ.
+    share of items on which the two formats differ. Normalised by `chances` c, v is that of p0 - c, over 1 - c.
     """
-    total = math.fsum(weights)
-    tasks = list(zip((w / total for w in weights), bases, discordances, sizes, strict=True))
-    gap = math.fsum(w * margin * base for w, base, _, _ in tasks)
-    items = math.fsum(w * w * (d + margin**2 * base * (1 - base)) / n for w, base, d, n in tasks)
+    total, guesses = math.fsum(weights), chances or [0.0] * len(bases)
+    scaled = (w / total / (1 - c) for w, c in zip(weights, guesses, strict=True))
+    tasks = list(zip(scaled, bases, guesses, discordances, sizes, strict=True))
+    gap = math.fsum(w * margin * (base - c) for w, base, c, _, _ in tasks)
+    items = math.fsum(w * w * (d + margin**2 * base * (1 - base)) / n for w, base, _, d, n in tasks)
     return float(special.ndtr(gap / math.sqrt(items) + special.ndtri(alpha))) if items > 0 else 1.0
 
 

@@ -5,6 +5,9 @@ Scores that are all exactly 0 or 1 take the exact path (`quant.stats.counts`), o
 (`quant.stats.metric`), as do items that share clusters (`quant.stats.clusters`). Run noise, where it was measured,
 widens either (`quant.stats.noise`). Limits are one-sided at `alpha`, so PASS <=> low >= threshold and
 FAIL <=> high < threshold, unless the cell is uninformative, which forbids PASS and never FAIL. Nothing is rounded.
+Normalised scores, (y - c)/(1 - c) for the rate c at which guessing is right, go down to `lowest` = -c/(1 - c) and take
+the metric path. Where the base's mean is not above 0, so that recovery is undefined, FAIL needs the quantized model to
+be proven below the base itself too: equal models that both do worse than guessing are no finding.
 Pure.
 """
 
@@ -28,7 +31,7 @@ from quant.stats.counts import (
     prove,
     recovery,
 )
-from quant.stats.decision import check_alpha, check_threshold, decide
+from quant.stats.decision import at_chance, check_alpha, check_threshold, decide
 from quant.stats.metric import (
     MIN_ITEMS,
     CellTest,
@@ -49,6 +52,8 @@ if TYPE_CHECKING:
     from quant.records import Status
 
     Floats = NDArray[np.float64]
+
+ROUNDING = 1e-12  # of a mean of normalised scores, whose terms are no binary fractions
 
 __all__ = [
     "Counts",
@@ -98,27 +103,34 @@ def paired_recovery(  # noqa: PLR0913 - keyword-only: what is known of the items
     chance: float = 0.0,
     clusters: Sequence[Hashable] | None = None,
     noise: RunNoise | None = None,
+    lowest: float = 0.0,
 ) -> PairedResult:
-    """Judge two arrays of scores in [0, 1], shape (n,), paired by position, against a recovery threshold.
+    """Judge two arrays of scores in [lowest, 1], shape (n,), paired by position, against a recovery threshold.
 
-    `alpha` is one-sided, for PASS and for FAIL separately; `chance` is what guessing scores (0 for generated answers).
+    `alpha` is one-sided, for PASS and for FAIL separately; `chance` is what guessing scores (0 for generated answers,
+    and for normalised scores, of which `lowest` is below 0).
     `clusters` names the passage of each item, shape (n,), where items share one; n stays the number of items. `noise`
     is what runs of the base differ by; only its excess over the items' own flips counts.
-    Raises ValueError on unequal shapes, on a score that is NaN or outside [0, 1], and on arguments outside their range.
+    Raises ValueError on unequal shapes, on a score that is NaN or outside [lowest, 1], and on arguments outside their
+    range.
     """
-    y0, y1 = paired_scores(base, quantized)
+    y0, y1 = paired_scores(base, quantized, lowest)
     _check(threshold, alpha, chance)
-    units = None if clusters is None else cluster_units(y0, y1, clusters)
+    units = None if clusters is None else cluster_units(y0, y1, clusters, lowest)
     if units is not None:
         test, moments, why = MetricTest.from_units(units), units.moments(), _why_units(units, chance, threshold, alpha)
-    elif _is_binary(y0) and _is_binary(y1):
+    elif len(y0) == 0 or (lowest == 0 and _is_binary(y0) and _is_binary(y1)):
         return counts_recovery(Counts.from_scores(y0, y1), threshold, alpha=alpha, chance=chance, noise=noise)
     else:
-        test, moments = MetricTest.from_scores(y0, y1), PairedMoments.from_scores(y0, y1)
-        why = _why_scores(y0, chance, threshold, alpha)
+        test, moments = MetricTest.from_scores(y0, y1, lowest), PairedMoments.from_scores(y0, y1, 1 - lowest)
+        why = _why_scores(y0, chance, threshold, alpha, lowest)
     means = float(y0.mean()), float(y1.mean())
     noisy = widened(test.both, moments.variance_of_mean, noise)
-    return _result(len(y0), means, _proof(noisy, threshold, alpha, defined=means[0] > 0), alpha, why)
+    defined = means[0] > (ROUNDING if lowest < 0 else 0.0)
+    proof = _proof(noisy, threshold, alpha, defined=defined)
+    if lowest < 0 and not defined:
+        proof = (*proof[:3], max(proof[3], noisy.p_fail(1.0)))
+    return _result(len(y0), means, proof, alpha, why, defined=defined)
 
 
 def counts_recovery(
@@ -160,16 +172,16 @@ def _why(counts: Counts, chance: float, threshold: float, alpha: float) -> str:
         return "no items"
     if counts.base_correct == 0:
         return "base scores zero"
-    return _at_chance(base_above_chance(counts, chance, threshold), alpha) if chance > 0 else ""
+    return at_chance(base_above_chance(counts, chance, threshold), alpha) if chance > 0 else ""
 
 
-def _why_scores(base: Floats, chance: float, threshold: float, alpha: float) -> str:
+def _why_scores(base: Floats, chance: float, threshold: float, alpha: float, lowest: float) -> str:
     """Say why these scores can prove no PASS, or nothing."""
     if not base.any():
         return "base scores zero"
     if len(base) < MIN_ITEMS:
         return f"fewer than {MIN_ITEMS} items (n={len(base)})"
-    return _at_chance(mean_above_chance(base, chance, threshold), alpha)
+    return at_chance(mean_above_chance(base, chance, threshold, lowest), alpha)
 
 
 def _why_units(units: Units, chance: float, threshold: float, alpha: float) -> str:
@@ -178,7 +190,7 @@ def _why_units(units: Units, chance: float, threshold: float, alpha: float) -> s
         return "base scores zero"
     if len(units.base) < MIN_CLUSTERS:
         return f"fewer than {MIN_CLUSTERS} clusters (K={len(units.base)})"
-    return _at_chance(clusters_above_chance(units, chance, threshold), alpha)
+    return at_chance(clusters_above_chance(units, chance, threshold), alpha)
 
 
 def _proof(test: CellTest, threshold: float, alpha: float, *, defined: bool) -> tuple[float, float, float, float]:
@@ -187,10 +199,18 @@ def _proof(test: CellTest, threshold: float, alpha: float, *, defined: bool) -> 
     return *bounds, test.p_pass(threshold), test.p_fail(threshold)
 
 
-def _result(n: int, means: tuple[float, float] | None, proof: Sequence[float], alpha: float, why: str) -> PairedResult:
+def _result(  # noqa: PLR0913 - one place for counts and for scores
+    n: int,
+    means: tuple[float, float] | None,
+    proof: Sequence[float],
+    alpha: float,
+    why: str,
+    *,
+    defined: bool = True,
+) -> PairedResult:
     """Put the verdict on the proof (low, high, p_pass, p_fail); a FAIL needs no excuse, so it drops `why`."""
     base, quantized = means or (None, None)
-    ratio = quantized / base if base and quantized is not None else None
+    ratio = quantized / base if base and quantized is not None and defined else None
     low, high, p_passed, p_failed = proof
     verdict = decide(p_passed, p_failed, alpha, informative=not why)
     return PairedResult(
@@ -200,11 +220,6 @@ def _result(n: int, means: tuple[float, float] | None, proof: Sequence[float], a
 
 def _is_binary(scores: Floats) -> bool:
     return bool(((scores == 0) | (scores == 1)).all())
-
-
-def _at_chance(p: float, alpha: float) -> str:
-    """Say that the base is not proven above chance/threshold, or nothing."""
-    return f"base at chance (P = {p:.3f})".replace("0.", ".") if p > alpha else ""
 
 
 def _check(threshold: float, alpha: float, chance: float) -> None:

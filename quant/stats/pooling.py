@@ -16,8 +16,10 @@ Formulas, for tasks t with n_t items, means p0_t (base) and p1_t (quantized) and
 
 Where items share clusters (`quant.stats.clusters`), units take their place in s2_t, mu3_t and the n_t of V and k, and
 only there: weights and plans count items. PASS where P(Z >= z') <= alpha, FAIL where P(Z <= z') <= alpha; the limits
-invert z' in R, so they agree. tau2_t is taken for known: at a run sd of .010 and 5 runs the error is .055 for 9 tasks,
-.065 for 3 and .09 for one (.22 if ignored).
+invert z' in R, so they agree. Where scores are normalised (`lowest` < 0), an item may move by 1 - lowest, so s2_t is at
+least R/n_t times the square of that; a base average not proven above 0 by the same z' forbids PASS, and where it is not
+above 0, FAIL needs A1 to be proven below A0 too (simulated error with six tasks .036-.056). tau2_t is taken for known:
+at a run sd of .010 and 5 runs the error is .055 for 9 tasks, .065 for 3 and .09 for one (.22 if ignored).
 Sources: Fieller 1954, J. R. Statist. Soc. B 16, 175-185; Hall 1992, J. R. Statist. Soc. B 54, 221-228.
 """
 
@@ -32,7 +34,7 @@ import numpy as np
 
 from quant.records import Definition
 from quant.stats.clusters import MIN_CLUSTERS
-from quant.stats.decision import check_alpha, check_threshold, decide
+from quant.stats.decision import at_chance, check_alpha, check_threshold, decide
 from quant.stats.strata import UNDEFINED, Estimate, Strata
 from quant.stats.tasks import PoolTask, TaskCounts, TaskScores
 
@@ -122,9 +124,14 @@ def _judge(
     tau2 = [task.tau2 for tasks in suites for task in tasks]
     strata = {way: Strata.from_moments(moments, weights[way], suite, tau2) for way in weights}
     tests = {way: pooled.test(np.asarray(thresholds, np.float64), alpha) for way, pooled in strata.items()}
+    guards = {way: _above_zero(suites, pooled) for way, pooled in strata.items()}
     ratios, gate = strata["macro"].averages_of_ratios(alpha), tests[definition]
     for i, tasks in enumerate(suites):
-        verdicts = {way: decide(float(test.p_pass[i]), float(test.p_fail[i]), alpha) for way, test in tests.items()}
+        reasons = {way: at_chance(float(guard[i]), alpha) for way, guard in guards.items()}
+        verdicts = {
+            way: decide(float(test.p_pass[i]), float(test.p_fail[i]), alpha, informative=not reasons[way])
+            for way, test in tests.items()
+        }
         own = gate.estimate(i)
         yield PooledResult(
             definition,
@@ -138,11 +145,18 @@ def _judge(
             float(gate.p_pass[i]),
             float(gate.p_fail[i]),
             verdicts[definition],
+            why=reasons[definition] if verdicts[definition] != "FAIL" else "",
             macro=tests["macro"].estimate(i),
             item_pooled=tests["item"].estimate(i),
             average_of_ratios=ratios[i],
             disagreement=_disagreement(verdicts),
         )
+
+
+def _above_zero(suites: Sequence[list[PoolTask]], pooled: Strata) -> NDArray[np.float64]:
+    """Return the p-values of an average of normalised base scores that is 0; 0 where no task has such scores."""
+    normalised = np.array([any(task.lowest < 0 for task in tasks) for tasks in suites])
+    return np.where(normalised, pooled.base_at_zero(), 0.0) if normalised.any() else np.zeros(len(suites))
 
 
 def _nothing(counted: list[PoolTask], definition: Definition, why: str) -> PooledResult:

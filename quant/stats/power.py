@@ -3,35 +3,37 @@
 In: `Effect` (what is believed of base and quantized model), a threshold R. Out: items, powers, detectable losses.
 Normal approximation of the tests of `quant.stats.counts` (one cell) and `quant.stats.pooling` (a suite). Pure.
 
-Formulas, with p0 the base's accuracy, d the share of items that flip, rho the true recovery; per item::
+Formulas, with gap and s1 of `quant.stats.effect`, mean and variance of u of one item::
 
-    p10 = (d + (1-rho)p0)/2 right -> wrong;   p01 = (d - (1-rho)p0)/2 wrong -> right;   p11 = p0 - p10
-    gap = (rho-R)p0                                         mean of u = y1 - R*y0
-    s1 = p11(1-R)^2 + p10 R^2 + p01 - gap^2                 variance of u if recovery = rho
     s0 = R(x+y) of `quant.stats.counts`, with probabilities for m, b and c        its restricted estimate at R
+    s0 = s1 of normalised scores, whose test estimates it without that restriction; if n d < 30 it adds a worst item,
+         which takes |u|/n of gap and adds u^2/n to s0
     e = (1+R^2) tau2                                        run noise of the mean, which no item averages out
 
     power = Phi((|gap| - z_alpha sqrt(s0/n + e)) / sqrt(s1/n + e));   0 for a PASS with n(p0+p01) < ln(alpha)/ln(R)
     n at e = 0:  ((z_alpha sqrt(s0) + z_power sqrt(s1))/gap)^2
     pool:  1 - Phi(z_alpha - gap/sqrt(V)),  gap = sum w gap_t,  V = sum w^2 (s1_t/n_t + e_t)
 
-The minimum for a PASS is what items without a flip need if the base gets exactly n*p0 right; as it may get fewer, the
-power at d = 0 is about one half there. Above it, simulated power is within .03 of the plan where n*d >= 20 (PASS) or 50
-(FAIL); with fewer flips a FAIL has up to .24 less. Sources: Nam & Blackwelder 2002, Statist. Med. 21, 689-699 (z);
-Hanley & Lippman-Hand 1983, JAMA 249, 1743-1745 (the minimum); Blackwelder 1982, Contr. Clin. Trials 3, 345-353.
+The minimum for a PASS, at the R of raw scores, is what items without a flip need if the base gets exactly n*p0 right;
+as it may get fewer, the power at d = 0 is about one half there. Above it, simulated power is within .03 of the plan
+where n*d >= 20 (PASS) or 50 (FAIL), of normalised scores within .05 where n*d >= 4 (PASS, simulated .755-.811 for
+.80); with fewer flips a FAIL has up to .24 less.
+Sources: Nam & Blackwelder 2002, Statist. Med. 21, 689-699 (z); Hanley & Lippman-Hand 1983, JAMA 249, 1743-1745 (the
+minimum); Blackwelder 1982, Contr. Clin. Trials 3, 345-353.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from scipy import special
 
 from quant.stats.decision import check_alpha, check_threshold
+from quant.stats.effect import Effect, discordances
+from quant.stats.metric import MIN_CHANGED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,57 +45,6 @@ Proof = Literal["PASS", "FAIL"]
 MOST = 10**12  # items; a plan that needs more is no plan
 HALVINGS = 50  # of an interval of recoveries at most 1000 wide
 TINY = 1e-12  # of a variance: identical models still have one
-ROUNDING = 1e-12  # of a probability: .8 x (1 - .99) exceeds .008 by less
-
-
-@dataclass(frozen=True)
-class Effect:
-    """What a plan believes: base accuracy p0, discordance d (share of items that flip) and true recovery rho."""
-
-    base: float
-    discordance: float
-    recovery: float
-
-    def __post_init__(self) -> None:
-        """Raise ValueError if no two models could be so."""
-        if not (0 < self.base <= 1 and self.recovery >= 0):
-            raise ValueError(f"base accuracy lies in (0, 1], recovery from 0; got {self.base!r}, {self.recovery!r}")
-        least, most = _discordances(self.base, self.recovery)
-        if least > most + ROUNDING:
-            raise ValueError(f"recovery {self.recovery!r} of base accuracy {self.base!r} is an accuracy above 1")
-        if not least - ROUNDING <= self.discordance <= most + ROUNDING:
-            span = f"needs a discordance from {least:.6g} to {most:.6g}; got {self.discordance!r}"
-            raise ValueError(f"recovery {self.recovery!r} of base accuracy {self.base!r} {span}")
-
-    @property
-    def p10(self) -> float:
-        """Probability that an item goes from right to wrong."""
-        return min(max((self.discordance + (1 - self.recovery) * self.base) / 2, 0.0), self.base)
-
-    @property
-    def p01(self) -> float:
-        """Probability that an item goes from wrong to right."""
-        return min(max((self.discordance - (1 - self.recovery) * self.base) / 2, 0.0), 1 - self.base)
-
-    @property
-    def p11(self) -> float:
-        """Probability that both models get an item right."""
-        return self.base - self.p10
-
-    def gap(self, threshold: float) -> float:
-        """Return the mean of u: above 0 where the recovery exceeds the threshold."""
-        return (self.recovery - threshold) * self.base
-
-    def variance(self, threshold: float) -> float:
-        """Return s1, the variance of u of one item."""
-        lost, won = self.p10 * threshold**2, self.p01
-        return max(0.0, self.p11 * (1 - threshold) ** 2 + lost + won - self.gap(threshold) ** 2)
-
-    def restricted_variance(self, threshold: float) -> float:
-        """Return s0, what the test takes for that variance: the estimate if recovery = `threshold`, other than rho."""
-        free, gain = (self.base + self.p01) * (1 - threshold**2), self.p01 * threshold**2
-        root = math.sqrt((free - self.p10) ** 2 + gain * (2 * (free + self.p10) + gain))
-        return (free + self.p10 + gain + root) / 2 - (self.base + self.p01) * (1 - threshold)
 
 
 def items_needed(  # noqa: PLR0913 - keyword-only: what a plan may change
@@ -124,8 +75,9 @@ def power_at(  # noqa: PLR0913 - keyword-only: what a plan may change
     distance = _distance(effect, threshold, proof)
     if distance <= 0 or n < 1 or (proof == "PASS" and n < _without_flips(effect, threshold, alpha)):
         return 0.0
-    runs = (1 + threshold**2) * tau2
-    short = distance - _deviate(alpha) * math.sqrt(effect.restricted_variance(threshold) / n + runs)
+    runs, worst = (1 + threshold**2) * tau2, _worst(effect, threshold, n, proof)
+    tested = math.sqrt((effect.restricted_variance(threshold) + worst * worst / n) / n + runs)
+    short = distance - worst / n - _deviate(alpha) * tested
     spread = math.sqrt(effect.variance(threshold) / n + runs)
     return float(special.ndtr(short / spread)) if spread > 0 else float(short >= 0)
 
@@ -139,6 +91,7 @@ def detectable_loss(  # noqa: PLR0913 - keyword-only: what a plan may change
     alpha: float = 0.05,
     power: float = 0.8,
     tau2: float = 0,
+    chance: float = 0.0,
 ) -> float | None:
     """Return 1 - rho for the largest rho < R that n items prove to be below R with probability `power`; None if none.
 
@@ -146,13 +99,13 @@ def detectable_loss(  # noqa: PLR0913 - keyword-only: what a plan may change
     without the loss; where the loss does not fit into it, it is as large as the loss itself.
     """
     _check(threshold, alpha, power, tau2)
-    if not (0 < base <= 1 and 0 <= discordance <= 1):
-        raise ValueError(f"base accuracy lies in (0, 1], discordance in [0, 1]; got {base!r}, {discordance!r}")
-    low, high = 0.0, min(threshold, 1 / base)
+    if not (0 <= chance < base <= 1 and 0 <= discordance <= 1):
+        raise ValueError(f"base accuracy lies in (chance, 1], discordance in [0, 1]; got {base!r}, {discordance!r}")
+    low, high = 0.0, min(threshold, (1 - chance) / (base - chance))
 
     def detected(recovery: float) -> bool:
-        least, most = _discordances(base, recovery)
-        effect = Effect(base, min(max(discordance, least), most), recovery)
+        least, most = discordances(base, recovery, chance)
+        effect = Effect(base, min(max(discordance, least), most), recovery, chance)
         return power_at(effect, threshold, n, alpha=alpha, tau2=tau2, proof="FAIL") >= power
 
     if not detected(low):
@@ -220,20 +173,22 @@ def _pooled(
     return gap, items, math.fsum(w * w * (1 + threshold**2) * tau2 for w, _, _, tau2 in tasks)
 
 
-def _discordances(base: float, recovery: float) -> tuple[float, float]:
-    """Return the least and the largest share of items that may flip, given both accuracies."""
-    lost = (1 - recovery) * base
-    return abs(lost), min(2 * base - lost, 2 * (1 - base) + lost)
-
-
 def _distance(effect: Effect, threshold: float, proof: Proof) -> float:
     """Return how far the truth lies on the side that is to be proven; 0 or less where it lies on the other."""
     return effect.gap(threshold) if proof == "PASS" else -effect.gap(threshold)
 
 
+def _worst(effect: Effect, threshold: float, n: int, proof: Proof) -> float:
+    """Return |u| of the worst item that a test of normalised scores adds where few flip (`quant.stats.metric`)."""
+    if effect.chance == 0 or n * effect.discordance >= MIN_CHANGED:
+        return 0.0
+    lowest = -effect.chance / (1 - effect.chance)
+    return threshold - lowest if proof == "PASS" else 1 - threshold * lowest
+
+
 def _without_flips(effect: Effect, threshold: float, alpha: float) -> float:
     """Return the fewest items that prove a PASS at all; no bound at R >= 1, which nothing without flips exceeds."""
-    return math.log(alpha) / math.log(threshold) / (effect.base + effect.p01) if threshold < 1 else 0.0
+    return math.log(alpha) / math.log(effect.raw(threshold)) / (effect.base + effect.p01) if threshold < 1 else 0.0
 
 
 def _deviate(tail: float) -> float:

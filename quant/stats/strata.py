@@ -8,7 +8,7 @@ tasks run in their own order (`bincount`). Pure; numpy and scipy.special.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 MIN_SKEWED = 30  # items; the skewness of fewer is noise
+ROUNDING = 1e-12  # of an average; normalised scores are no binary fractions
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,9 @@ class SuiteTest(NamedTuple):
     p_fail: Floats
 
     def estimate(self, suite: int) -> Estimate:
-        """Return A1/A0 of one suite with its limits; needs A0 > 0."""
+        """Return A1/A0 of one suite with its limits; undefined where A0 is not above 0."""
+        if self.base[suite] <= ROUNDING:
+            return UNDEFINED
         return Estimate(
             float(self.quantized[suite] / self.base[suite]), float(self.low[suite]), float(self.high[suite])
         )
@@ -121,7 +124,10 @@ class Strata:
         z, p_values = self.corrected_z(thresholds), (self.p_pass(thresholds), self.p_fail(thresholds))
         low = lower_limits(lambda rows, ratio: self.take(rows).p_pass(ratio), alpha, thresholds, p_values[0])
         high = upper_limits(lambda rows, ratio: self.take(rows).p_fail(ratio), alpha, thresholds, p_values[1])
-        return SuiteTest(self._sum(self.base), self._sum(self.quantized), low, high, z, *p_values)
+        base, (p_pass, p_fail) = self._sum(self.base), p_values
+        if (undefined := base <= ROUNDING).any():  # only where scores are normalised: worse than the base itself
+            p_fail = np.where(undefined, np.maximum(p_fail, self.p_fail(1.0)), p_fail)
+        return SuiteTest(base, self._sum(self.quantized), low, high, z, p_pass, p_fail)
 
     def z(self, ratio: Floats | float) -> Floats:
         """Return the plain statistic of H0: A1 = R*A0, before its skewness is removed."""
@@ -146,9 +152,19 @@ class Strata:
         p: Floats = special.ndtr(self.corrected_z(ratio))
         return p
 
+    def base_at_zero(self) -> Floats:
+        """P(Z >= z') of H0: A0 = 0, shape (S,): small proves that the base scores above 0 on average.
+
+        That is the test of A1 = R*A0 at R = 0 with the base in the quantized model's place, as if one item differed.
+        """
+        second, third = np.zeros_like(self.second), np.zeros_like(self.third)
+        second[:, 0] = np.maximum(self.second[:, 2], (self.n - 1) / self.floor_n)
+        third[:, 0] = -self.third[:, 3]
+        return replace(self, quantized=self.base, second=second, third=third).p_pass(0.0)
+
     def averages_of_ratios(self, alpha: float) -> list[Estimate]:
         """Return sum w p1/p0 with delta-method limits, one-sided at `alpha`; undefined where one base scores zero."""
-        defined = np.bincount(self.suite, self.base == 0, self.suites) == 0
+        defined = np.bincount(self.suite, self.base <= 0, self.suites) == 0
         base = np.where(self.base > 0, self.base, 1.0)
         ratios = self.quantized / base
         spread = self.weight * self.weight * (self._item_variances(ratios) / (self.n * base * base))

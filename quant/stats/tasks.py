@@ -59,6 +59,11 @@ class TaskCounts:
         """Whether the base got anything right."""
         return self.counts.base_correct > 0
 
+    @property
+    def lowest(self) -> float:
+        """What an item scores at least."""
+        return 0.0
+
     def moments(self) -> PairedMoments:
         """Reduce to sufficient statistics."""
         return PairedMoments.from_counts(self.n, self.counts.base_correct, self.counts.worse, self.counts.better)
@@ -66,7 +71,7 @@ class TaskCounts:
 
 @dataclass(frozen=True, eq=False)
 class TaskScores:
-    """Scores in [0, 1] of one task, shape (n,), paired by position.
+    """Scores in [lowest, 1] of one task, shape (n,), paired by position; `lowest` < 0 says that they are normalised.
 
     `weight` is that of the task's benchmark relative to other benchmarks, the same for all its subtasks; 0 shows a task
     without counting it. `planned_n` is the number of items decided before the run (default: the items at hand).
@@ -83,11 +88,12 @@ class TaskScores:
     benchmark: str = ""
     clusters: Sequence[Hashable] | None = None
     tau2: float = 0.0
+    lowest: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the scores, the clusters, the weight and the run noise."""
         try:
-            scores = paired_scores(self.base, self.quantized)
+            scores = paired_scores(self.base, self.quantized, self.lowest)
             if self.clusters is not None:
                 cluster_units(*scores, self.clusters)
         except ValueError as error:
@@ -117,9 +123,9 @@ class TaskScores:
 
     def moments(self) -> PairedMoments:
         """Reduce to sufficient statistics."""
-        scores = paired_scores(self.base, self.quantized)
-        units = None if self.clusters is None else cluster_units(*scores, self.clusters)
-        return PairedMoments.from_scores(*scores) if units is None else units.moments()
+        scores = paired_scores(self.base, self.quantized, self.lowest)
+        units = None if self.clusters is None else cluster_units(*scores, self.clusters, self.lowest)
+        return PairedMoments.from_scores(*scores, 1 - self.lowest) if units is None else units.moments()
 
 
 def _check_finite(task: str, name: str, value: float) -> None:

@@ -53,11 +53,15 @@ def context(folder: Path, machine: Hardware = CPU, declared: Matrix = MATRIX, *,
     return made
 
 
-def score(where: Context, fmt: str, scores: Sequence[float], task: str = "facts", *, seconds: float = 1.0) -> None:
+def score(
+    where: Context, fmt: str, scores: Sequence[float], task: str = "facts", *, seconds: float = 1.0, chance: float = 0.0
+) -> None:
     """Put scores of the first items of a task into the store, where a run looks for them."""
     side = Side(where.inputs.matrix.models["ref-4m"], BASE if fmt == "bf16" else FP8, "vllm")
     checkpoint = where.inputs.base(ONE) if fmt == "bf16" else MADE
-    items = tuple(Item(doc_hash=f"d{i}", prompt_hash="p", target_hash="t", score=y) for i, y in enumerate(scores))
+    items = tuple(
+        Item(doc_hash=f"d{i}", prompt_hash="p", target_hash="t", score=y, chance=chance) for i, y in enumerate(scores)
+    )
     part = TaskScores(items=items, start=0, documents=1250, seconds=seconds, load_seconds=0.0, started=0.0, engine={})
     with where.store.workspace() as space:
         (space / SCORES).write_bytes(msgspec.json.encode(part))
@@ -253,3 +257,41 @@ def test_a_task_that_the_base_always_gets_right_tells_an_average_least(tmp_path:
 def test_a_format_that_must_keep_up_with_another_is_planned_for_it(tmp_path: Path) -> None:
     # 9 x 400 items, base .75, formats that differ on .12: gap .015, sd .00578, so 1 - Phi(1.645 - 2.597) = .83
     assert planned(context(tmp_path), formats=["int4-w4a16"]).averages[0].rivalry == pytest.approx(0.83, abs=0.005)
+
+
+NORMALISED = with_suite(normalised=True)
+
+
+def test_a_normalised_plan_takes_the_chance_that_the_task_states(tmp_path: Path) -> None:
+    assert facts(planned(context(tmp_path, declared=NORMALISED))).chance == Number(value=0.25, source="measured")
+
+
+def test_a_normalised_plan_takes_the_chance_of_the_items_that_the_store_has(tmp_path: Path) -> None:
+    where = context(tmp_path, declared=NORMALISED)
+    score(where, "bf16", [1.0] * 90 + [0.0] * 10, chance=0.5)
+    assert facts(planned(where)).chance == Number(value=0.5, source="measured", n=100)
+
+
+def test_a_raw_plan_subtracts_no_chance(tmp_path: Path) -> None:
+    where = context(tmp_path)
+    score(where, "bf16", [1.0] * 90 + [0.0] * 10, chance=0.5)
+    assert facts(planned(where)).chance.value == 0
+
+
+def test_a_normalised_plan_needs_more_items(tmp_path: Path) -> None:
+    # c .25, p0 .75, d .03, R .99: gap .01 x .5 = .005 of accuracy, s1 .02971875, n = 2.48648^2 s1/gap^2; raw 3,391
+    assert facts(planned(context(tmp_path, declared=NORMALISED))).needed == 7350
+
+
+def test_a_normalised_average_weighs_each_task_on_its_own_scale(tmp_path: Path) -> None:
+    # By hand of the nine tasks at p0 .75, d .03, rho 1, R .99, 400 items: with c, gap_t = .01(.75-c)/(1-c) and
+    # s1_t = (.735 x .0001 + .015 x .9801 + .015 - (.01(.75-c) + .01c)^2)/(1-c)^2; c = .25 twice, .5, .028, .01, 0 four
+    # times: gap .063236/9 = .0070262, V = .405194/(81 x 400) = .000012506, 1 - Phi(1.6449 - 1.9868) = .634
+    assert planned(context(tmp_path, declared=NORMALISED)).averages[0].power == pytest.approx(0.634, abs=0.001)
+
+
+def test_a_base_at_chance_is_unprovable(tmp_path: Path) -> None:
+    where = context(tmp_path, declared=NORMALISED)
+    score(where, "bf16", [1.0] * 20 + [0.0] * 80, chance=0.25)
+    row = facts(planned(where))
+    assert (row.outcome, row.loss) == ("unprovable", None)

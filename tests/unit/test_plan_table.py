@@ -160,3 +160,14 @@ def test_json_holds_every_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 def test_a_table_has_a_line_a_cell_and_one_an_average(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(tmp_path, "--models", "ref-4m,ref-0.6m", "--formats", "int8-w8a8", "--full")
     assert capsys.readouterr().out.count("int8-w8a8  ") == 20
+
+
+def test_a_plan_of_normalised_scores_says_so_and_what_it_does_not_know() -> None:
+    unknown = replace(TASK, task="musr", chance=Number(value=0.0))
+    said = plan.remarks(replace(PLAN, normalised=True, rows=(TASK, unknown, AVERAGE)))[0]
+    scale = "of scores normalised by chance (taken as 0 for musr until scored once), base and disc. are raw"
+    assert f"alpha 0.05 {scale}" in said
+
+
+def test_a_plan_of_raw_scores_says_nothing_of_chance() -> None:
+    assert "chance" not in plan.remarks(PLAN)[0]

@@ -12,8 +12,8 @@ import math
 import numpy as np
 import pytest
 
+from quant.stats.effect import Effect
 from quant.stats.power import (
-    Effect,
     Proof,
     detectable_loss,
     items_needed,
