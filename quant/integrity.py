@@ -10,19 +10,17 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from quant import given, models
 from quant.errors import CheckpointError
+from quant.tensors import content, floats, headers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from numpy.typing import NDArray
-
     from quant.records import Checkpoint, Format
+    from quant.tensors import Tensor
 
 WIDE = ("BF16", "F16", "F32", "F64")  # safetensors' names of types that no quantized weight is stored in
 INTEGERS = {"I8": np.int8, "U8": np.uint8, "I16": np.int16}
@@ -33,17 +31,6 @@ SCALE = re.compile(r".*(_scale(_inv|_2)?|[._]scales)$")
 # Left behind in tokenizer.json by the last call before it was saved; every call sets them anew.
 LAST_CALL = ("padding", "truncation")
 AGAIN = "quantize again, or fetch the checkpoint again"
-
-
-class Tensor(NamedTuple):
-    """One tensor as its file's header describes it; `begin` and `end` are bytes from the start of the file."""
-
-    file: Path
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    begin: int
-    end: int
 
 
 def check(base: Checkpoint, made: Checkpoint, fmt: Format) -> None:
@@ -67,70 +54,26 @@ def check(base: Checkpoint, made: Checkpoint, fmt: Format) -> None:
     _check_cache_scales(tensors, config, where)
     for tensor in tensors.values():
         if SCALE.match(tensor.name):
-            _check_scale(tensor, where)
+            _check_scale(tensor, where, signed=_of_packed_integers(tensor, tensors))
         elif tensor.name.endswith(".weight_zero_point"):
             _check_zero_point(tensor, config, where)
 
 
-def headers(file: Path) -> Iterator[Tensor]:
-    """Yield the tensors of a safetensors file: 8 bytes with the header's length, the header as JSON, then the data."""
-    with file.open("rb") as stream:
-        size = int.from_bytes(stream.read(8), "little")
-        header = json.loads(stream.read(size))
-    for name, entry in header.items():
-        if name != "__metadata__":
-            begin, end = (8 + size + offset for offset in entry["data_offsets"])
-            yield Tensor(file, name, entry["dtype"], tuple(entry["shape"]), begin, end)
+def _of_packed_integers(scale: Tensor, tensors: dict[str, Tensor]) -> bool:
+    """Say whether a scale may be below 0: AutoRound turns the sign where the largest weight is better stored as -8."""
+    weights = (tensors.get(f"{scale.name.rpartition('.')[0]}.{name}") for name in ("weight_packed", "qweight"))
+    return any(weight is not None and weight.dtype == "I32" for weight in weights)
 
 
-def floats(tensor: Tensor) -> NDArray[np.float32]:
-    """Read a tensor of any type that scales have, flat, as float32."""
-    with tensor.file.open("rb") as stream:
-        stream.seek(tensor.begin)
-        data = stream.read(tensor.end - tensor.begin)
-    if tensor.dtype not in _DECODERS:
-        raise CheckpointError(f"{tensor.file}: tensor {tensor.name}: a scale of type {tensor.dtype} is unknown here")
-    return _DECODERS[tensor.dtype](data)
-
-
-def _bfloat16(data: bytes) -> NDArray[np.float32]:
-    return (np.frombuffer(data, np.uint16).astype(np.uint32) << 16).view(np.float32)
-
-
-def _float8_e4m3(data: bytes) -> NDArray[np.float32]:
-    """Sign, 4 bits of exponent (bias 7), 3 of mantissa; all seven ones are NaN (arXiv:2209.05433, table 1)."""
-    bits = np.frombuffer(data, np.uint8).astype(np.int32)
-    exponent, mantissa = bits >> 3 & 15, bits & 7
-    normal = np.ldexp(1 + mantissa / 8, exponent - 7)
-    value = np.where(exponent == 0, np.ldexp(mantissa / 8, -6), normal)
-    signed = np.where(bits & 128, -value, value)
-    return np.where(bits & 127 == 127, np.nan, signed).astype(np.float32)  # noqa: PLR2004 - see above
-
-
-def _float8_e8m0(data: bytes) -> NDArray[np.float32]:
-    """Read powers of two, bias 127; 255 is NaN (OCP Microscaling Formats 1.0, section 5.4.1)."""
-    bits = np.frombuffer(data, np.uint8).astype(np.int32)
-    return np.where(bits == 255, np.nan, np.ldexp(1.0, bits - 127)).astype(np.float32)  # noqa: PLR2004 - see above
-
-
-_DECODERS: dict[str, Callable[[bytes], NDArray[np.float32]]] = {
-    "BF16": _bfloat16,
-    "F16": lambda data: np.frombuffer(data, np.float16).astype(np.float32),
-    "F32": lambda data: np.frombuffer(data, np.float32),
-    "F8_E4M3": _float8_e4m3,
-    "F8_E8M0": _float8_e8m0,
-    "U8": _float8_e8m0,  # how compressed-tensors stores MXFP4's scales
-}
-
-
-def _check_scale(tensor: Tensor, where: str) -> None:
+def _check_scale(tensor: Tensor, where: str, *, signed: bool) -> None:
     values = floats(tensor)
-    wrong = ~(np.isfinite(values) & (values > 0))
+    wrong = ~np.isfinite(values) | (values == 0 if signed else values <= 0)
     if wrong.any():
-        place = np.unravel_index(int(np.argmax(wrong)), tensor.shape) if tensor.shape else ()
+        place = [int(i) for i in np.unravel_index(int(np.argmax(wrong)), tensor.shape)] if tensor.shape else []
         raise CheckpointError(
-            f"{where}: {tensor.file}: tensor {tensor.name}{[int(i) for i in place]}: expected a finite scale above 0, "
-            f"found {values[wrong][0]} ({int(wrong.sum()):,} such of {values.size:,}); {AGAIN}"
+            f"{where}: {tensor.file}: tensor {tensor.name}{place}: expected a finite scale "
+            f"{'other than' if signed else 'above'} 0, found {values[wrong][0]} ({int(wrong.sum()):,} such of"
+            f" {values.size:,}); {AGAIN}"
         )
 
 
@@ -140,9 +83,7 @@ def _check_zero_point(tensor: Tensor, config: dict[str, Any], where: str) -> Non
         return
     bits = _bits(tensor.name.removesuffix(".weight_zero_point"), config)
     low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
-    with tensor.file.open("rb") as stream:
-        stream.seek(tensor.begin)
-        values = np.frombuffer(stream.read(tensor.end - tensor.begin), INTEGERS[tensor.dtype])
+    values = np.frombuffer(content(tensor), INTEGERS[tensor.dtype])
     wrong = (values < low) | (values > high)
     if wrong.any():
         raise CheckpointError(
@@ -160,6 +101,8 @@ def _check_linear_layers(tensors: dict[str, Tensor], config: dict[str, Any], whe
     for tensor in tensors.values():
         module = tensor.name.removesuffix(".weight")
         if module == tensor.name or len(tensor.shape) != 2 or tensor.dtype not in WIDE:  # noqa: PLR2004 - a matrix
+            continue
+        if f"{module.removesuffix('.out_proj')}.in_proj_weight" in tensors:  # of torch's own attention, and no Linear
             continue
         if _targeted(module, targets) and not _listed(module, config.get("ignore") or []):
             raise CheckpointError(

@@ -10,9 +10,12 @@ import pytest
 from quant import hardware, integrity, models
 from quant.errors import CheckpointError
 from quant.records import Format
+from quant.tensors import headers
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.xdist_group("backends")
 
 QUICK = {"w4a16", "w4a8", "mxfp4a16"}
 SCHEMES = [
@@ -43,7 +46,7 @@ def test_a_scale_that_is_not_a_number_is_found_whatever_its_kind(
     scheme: str, checkpoints: Path, tmp_path: Path
 ) -> None:
     whole = checkpoints / scheme / "model.safetensors"
-    kinds = {one.name.rpartition(".")[2]: one for one in integrity.headers(whole) if one.name.endswith("_scale")}
+    kinds = {one.name.rpartition(".")[2]: one for one in headers(whole) if one.name.endswith("_scale")}
     missed = []
     for kind, tensor in kinds.items():
         made = tmp_path / kind

@@ -14,6 +14,7 @@ from quant import integrity, models
 from quant.errors import CheckpointError
 from quant.matrix import BASE
 from quant.records import Format
+from quant.tensors import Tensor, floats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,6 +108,19 @@ def test_targets_and_ignored_layers_may_be_regular_expressions(folders: Folders)
 def test_a_scale_that_is_no_positive_number_is_named_by_its_place(folders: Folders, value: float) -> None:
     folders.tensors(**{f"{K_PROJ}.weight_scale": np.array([[1.0], [value]], np.float32)})
     assert f"{K_PROJ}.weight_scale[1, 0]: expected a finite scale above 0, found {value}" in folders.complaint()
+
+
+def test_a_scale_of_packed_integers_may_be_below_zero(folders: Folders) -> None:
+    packed, scale = np.zeros((2, 1), np.int32), np.array([[1.0], [-1.0]], np.float32)
+    folders.tensors(**{f"{K_PROJ}.weight": None, f"{K_PROJ}.weight_packed": packed, f"{K_PROJ}.weight_scale": scale})
+    folders.check()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf"), 0.0])
+def test_a_scale_of_packed_integers_must_be_a_number_other_than_zero(folders: Folders, value: float) -> None:
+    packed, scale = np.zeros((2, 1), np.int32), np.array([[1.0], [value]], np.float32)
+    folders.tensors(**{f"{K_PROJ}.weight": None, f"{K_PROJ}.weight_packed": packed, f"{K_PROJ}.weight_scale": scale})
+    assert f"{K_PROJ}.weight_scale[1, 0]: expected a finite scale other than 0" in folders.complaint()
 
 
 @pytest.mark.parametrize(
@@ -236,5 +250,5 @@ def test_shards_of_the_index_are_read_and_nothing_else(folders: Folders) -> None
 )
 def test_every_type_of_scale_is_read(tmp_path: Path, dtype: str, data: bytes, value: float) -> None:
     (tmp_path / "scale").write_bytes(data)
-    tensor = integrity.Tensor(tmp_path / "scale", "scale", dtype, (1,), 0, len(data))
-    np.testing.assert_equal(integrity.floats(tensor), np.array([value], np.float32))
+    tensor = Tensor(tmp_path / "scale", "scale", dtype, (1,), 0, len(data))
+    np.testing.assert_equal(floats(tensor), np.array([value], np.float32))
