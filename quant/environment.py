@@ -59,7 +59,9 @@ def settings(kind: str) -> dict[str, str]:
 def child_environment(kind: str) -> dict[str, str]:
     """Complete environment of a stage's process."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    return {**_DEFAULTS, **os.environ, **settings(kind), "PYTHONPATH": path}
+    # `evaluate`, lm-eval's source of metrics, does not ask what the hub's library is told.
+    offline = {"HF_EVALUATE_OFFLINE": os.environ.get("HF_HUB_OFFLINE", _DEFAULTS["HF_HUB_OFFLINE"])}
+    return {**_DEFAULTS, **offline, **os.environ, **settings(kind), "PYTHONPATH": path}
 
 
 @cache

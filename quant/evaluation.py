@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from quant import integrity
+from quant import integrity, resources
 from quant.errors import StageError
-from quant.inputs import SEED
 from quant.jobs import fail
+from quant.keys import SEED
 from quant.scores import Scores, head, planned
 from quant.series import KIND, find
 from quant.stages.protocol import EvaluateRequest, TaskRequest
@@ -142,6 +142,8 @@ class Evaluation:
             cluster=task.cluster,
             shots=task.shots,
             metadata=task.metadata,
+            web={url: str(file) for url, file in resources.web(task, self.context.store).items()},
+            chance=self.context.inputs.task_files(task).chance,
         )
 
     def _fulfil(self, name: str) -> None:

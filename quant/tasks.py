@@ -1,9 +1,8 @@
-"""What a task is made of, checked and hashed before an engine starts: its folder, or data sets of the hub.
+"""What a task is made of, checked and hashed before an engine starts: its folder, or what lies elsewhere.
 
 Comes in: a `Task`. Goes out: `TaskFiles`. Must not import lm_eval (seconds), torch or pytest.
 A folder holds one `<task>.yaml` and one `<split>.jsonl` for every split that the YAML names; what several tasks share
-(a loader, an included YAML) lies beside the folders. A task of lm-eval itself has no folder: its data sets must lie in
-the cache of the `datasets` library, whose folders are named after the commit on the hub.
+(a loader, an included YAML) lies beside the folders. A task of lm-eval itself has no folder: see `resources`.
 """
 
 from __future__ import annotations
@@ -13,34 +12,38 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import yaml
 
+from quant import resources
 from quant.errors import TaskError
 from quant.models import sha256
-from quant.records import Record
+from quant.records import Chances, Record
 
 if TYPE_CHECKING:
     from quant.records import Task
-
-OFFLINE = ("1", "true", "yes", "on")  # as the hub's library reads it, in any case
+    from quant.store import Store
 
 
 class TaskFiles(Record, frozen=True, kw_only=True):
-    """What a task is made of, the number of documents, the rate at which guessing is right.
+    """What a task is made of, the number of documents, the rate at which guessing is right (None: nobody says).
 
-    `files` maps files to hashes, or data sets of the hub to commits.
+    `files` maps files to hashes, or what lies elsewhere to commits and hashes.
     """
 
     files: dict[str, str]
     items: int
-    chance: float
+    chance: Chances | None
 
 
-def inspect(task: Task) -> TaskFiles:
-    """Check a task's YAML and data; `TaskError` names the file and line that is missing or broken."""
+def inspect(task: Task, store: Store | None = None) -> TaskFiles:
+    """Check a task's YAML and data; `TaskError` names the file and line that is missing or broken.
+
+    Files of the web are kept in the store; without one nothing is said of them.
+    """
     if not task.folder:
         _allow_code(task)
-        return TaskFiles(files=_commits(task), items=0, chance=task.chance)
+        return TaskFiles(files=resources.find(task, store), items=0, chance=task.chance)
     folder = Path(task.folder)
     config = _config(task, folder)
     splits = {str(config[key]) for key in ("test_split", "validation_split", "fewshot_split") if config.get(key)}
@@ -56,8 +59,17 @@ def inspect(task: Task) -> TaskFiles:
     return TaskFiles(
         files={str(file.relative_to(folder.parent)): sha256(file) for file in used},
         items=counts[config.get("test_split") or config["validation_split"]],
-        chance=float(config.get("metadata", {}).get("chance", task.chance)),
+        chance=_chance(config, task),
     )
+
+
+def _chance(config: dict[str, Any], task: Task) -> Chances | None:
+    """Return what the YAML says, else the matrix."""
+    try:
+        said: Chances | None = msgspec.convert(config.get("metadata", {}).get("chance", task.chance), Chances | None)
+    except msgspec.ValidationError as error:
+        raise TaskError(f"task {task.id!r}: `chance` in its YAML: {error}; 1/choices, or leave it out") from error
+    return said
 
 
 def _allow_code(task: Task) -> None:
@@ -67,44 +79,6 @@ def _allow_code(task: Task) -> None:
             f"task {task.id!r} runs the code that a model writes, on this machine and with your rights; say"
             " HF_ALLOW_CODE_EVAL=1 where that is safe, such as in a container, or leave the task out"
         )
-
-
-def _commits(task: Task) -> dict[str, str]:
-    """Return the commits of a task's data sets that are in the cache; offline, each must be there.
-
-    One that a run fetches itself has no commit before: the next run, which knows it, scores the task again.
-    """
-    found = {name: commits for name in task.datasets if (commits := _cached(name))}
-    missing = [name for name in task.datasets if name not in found]
-    if missing and os.environ.get("HF_HUB_OFFLINE", "1").lower() in OFFLINE:
-        given = f"metadata={task.metadata | {'tokenizer': 'MODEL'}}" if task.metadata else ""
-        raise TaskError(
-            f"task {task.id!r}: the data set {', '.join(missing)} is not in {_cache()} and a run fetches nothing; fetch"
-            f' it once: HF_HUB_OFFLINE=0 python -c "from lm_eval.tasks import TaskManager as T;'
-            f" T({given}).load(['{task.lm_eval}'])\", or leave the task out"
-        )
-    return {f"hub:{name}": commits for name, commits in found.items()}
-
-
-def _cached(dataset: str) -> str:
-    """Return the commits of a data set that are in the cache, "" for none.
-
-    It has folders `<organisation>___<name>/<config>/<version>/<commit>`, and spells names anew, `MuSR` as `mu_sr`.
-    """
-    wanted = _spelling(dataset.replace("/", "___"))
-    folders = [folder for folder in _cache().glob("*___*") if _spelling(folder.name) == wanted]
-    commits = {file.parent.name for folder in folders for file in folder.glob("*/*/*/dataset_info.json")}
-    return " ".join(sorted(commits))
-
-
-def _spelling(name: str) -> str:
-    return name.replace("_", "").lower()
-
-
-def _cache() -> Path:
-    home = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "huggingface"
-    home = Path(os.environ.get("HF_HOME", home))
-    return Path(os.environ.get("HF_DATASETS_CACHE", home / "datasets")).expanduser()
 
 
 def _config(task: Task, folder: Path) -> dict[str, Any]:

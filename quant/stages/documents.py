@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import io
 import itertools
 import json
 import random
 import sys
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import msgspec
 
 from quant.scores import head, planned
 
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
 
 TASK_DEPTH = 2  # lm_eval.tasks.<folder>.<module>
 Place = tuple[str, int]  # subtask, its document's place in lm-eval's order
+_loaded: dict[tuple[str, bytes], Documents] = {}
 
 
 class Documents(NamedTuple):
@@ -45,7 +50,21 @@ class Documents(NamedTuple):
 
 
 def load(task: TaskRequest, checkpoint: str) -> Documents:
-    """Load what lm-eval needs of a task; `checkpoint` sizes documents that are made to a length in tokens."""
+    """Load what lm-eval needs of a task, once a process; `checkpoint` sizes documents made to a length in tokens.
+
+    Later looks at a task get what the first one loaded: RULER takes minutes to make its documents. They stay in memory
+    until another checkpoint's are made: RULER's 6,500 documents of 128k tokens are 3.6 GB.
+    """
+    sized = checkpoint if task.metadata else ""
+    kind = (sized, msgspec.json.encode(msgspec.structs.replace(task, start=0, share=1.0, items=0)))
+    if kind not in _loaded:
+        for other in [other for other in _loaded if sized and other[0] not in ("", sized)]:
+            del _loaded[other]
+        _loaded[kind] = _load(task, checkpoint)
+    return _loaded[kind]
+
+
+def _load(task: TaskRequest, checkpoint: str) -> Documents:
     import datasets
     import numpy as np
 
@@ -56,6 +75,7 @@ def load(task: TaskRequest, checkpoint: str) -> Documents:
         manager = copy.copy(manager)
         manager._factory = type(manager._factory)(meta={"tokenizer": checkpoint, **task.metadata})  # noqa: SLF001
         _forget_modules()
+    _serve(task.web)
     random.seed(task.seed)
     np.random.seed(task.seed)  # noqa: NPY002 - the stream that RULER draws from
     found = dict(sorted(manager.load([task.lm_eval])["tasks"].items()))
@@ -67,6 +87,31 @@ def load(task: TaskRequest, checkpoint: str) -> Documents:
         if task.shots is not None:
             subtask.set_config("num_fewshot", task.shots)
     return Documents(found, {name: len(subtask.eval_docs) for name, subtask in found.items()})
+
+
+def _serve(web: dict[str, str]) -> None:
+    """Have files of the web read from local ones: RULER's questions are asked for anew by each process."""
+    import requests
+
+    class Local(requests.adapters.BaseAdapter):
+        """What a session asks in the place of the web."""
+
+        def send(self, request: Any, *_args: Any, **_kwargs: Any) -> Any:
+            answer = requests.Response()
+            answer.status_code, answer.url = 200, request.url
+            answer.raw = io.BytesIO(Path(web[request.url]).read_bytes())
+            return answer
+
+        def close(self) -> None:
+            pass
+
+    def get(url: str, **kwargs: Any) -> Any:
+        with requests.Session() as session:
+            for known in web:
+                session.mount(known, Local())
+            return session.get(url, **kwargs)
+
+    requests.get = cast("Any", get)
 
 
 def order(documents: int, seed: int) -> list[int]:
@@ -97,9 +142,14 @@ def _manager(include: str) -> Any:
 
 
 def _forget_modules() -> None:
-    """Have tasks' own modules imported anew: RULER's keep random numbers that go on from one load to the next."""
-    for name in [name for name in sys.modules if name.startswith("lm_eval.tasks.") and name.count(".") > TASK_DEPTH]:
-        del sys.modules[name]
+    """Have tasks' own modules imported anew that keep random numbers: RULER's go on from one load to the next.
+
+    The others stay: to import that of its needles takes 9 s.
+    """
+    own = [name for name in sys.modules if name.startswith("lm_eval.tasks.") and name.count(".") > TASK_DEPTH]
+    for name in own:
+        if any(isinstance(value, random.Random) for value in vars(sys.modules[name]).values()):
+            del sys.modules[name]
 
 
 def _process_once(task: Any, seed: int) -> None:

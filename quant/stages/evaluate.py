@@ -21,6 +21,7 @@ import msgspec
 from quant.errors import TaskError
 from quant.scores import Item
 from quant.stages import engines
+from quant.stages.chance import check, guessed
 from quant.stages.documents import by_subtask, choose, load
 from quant.stages.protocol import SAMPLES, SCORES, Message, TaskScores
 
@@ -56,9 +57,10 @@ def handle(request: EvaluateRequest, tell: Callable[[Message], None]) -> None:
         engines.watch(served.lm, report, random.Random(request.repeat) if request.repeat else None)
         started = time.time()
         documents = load(task, request.checkpoint)
+        check(task, documents.subtasks)
         places, found = _samples(served.lm, task, documents)
         scores = TaskScores(
-            items=tuple(_item(found[place], place, task) for place in places),
+            items=tuple(_item(found[place], place, task, documents.subtasks[place[0]]) for place in places),
             start=task.start,
             documents=documents.total,
             seconds=time.time() - started,
@@ -107,6 +109,8 @@ def _samples(lm: Any, task: TaskRequest, documents: Documents) -> tuple[list[Pla
         fewshot_as_multiturn=task.chat_template,
         confirm_run_unsafe_code=os.environ.get("HF_ALLOW_CODE_EVAL") == "1",
     )
+    for name in chosen:
+        documents.subtasks[name]._instances = None  # noqa: SLF001 - prompts: the task itself stays for the next look
     said = [(name, sample) for name in chosen for sample in result["samples"][name]]
     found = {(name, sample["doc_id"]): sample for name, sample in said if sample["filter"] == task.filter}
     if not found:
@@ -115,7 +119,7 @@ def _samples(lm: Any, task: TaskRequest, documents: Documents) -> tuple[list[Pla
     return places, found
 
 
-def _item(sample: dict[str, Any], place: Place, task: TaskRequest) -> Item:
+def _item(sample: dict[str, Any], place: Place, task: TaskRequest, subtask: Any) -> Item:
     where = f"task {task.id!r}: {task.metric} of document {place[1]} of {place[0]}"
     if task.metric not in sample:
         raise TaskError(f"task {task.id!r}: no metric {task.metric!r}; lm-eval reports {', '.join(sample['metrics'])}")
@@ -131,6 +135,7 @@ def _item(sample: dict[str, Any], place: Place, task: TaskRequest) -> Item:
         target_hash=sample["target_hash"],
         score=min(score, 1.0),
         cluster=_hash(str(sample["doc"][task.cluster])) if task.cluster else "",
+        chance=guessed(subtask, place[0], sample["doc"], task),
     )
 
 

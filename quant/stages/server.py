@@ -60,6 +60,11 @@ class Prompt(NamedTuple):
     begin: int
 
 
+def _tokenizer(engine: dict[str, Any]) -> dict[str, Any]:
+    """Return what of an engine's arguments lm-eval hands to the tokenizer."""
+    return {name: value for name, value in engine.items() if name == "add_bos_token"}
+
+
 class Served:
     """What lm-eval's `TemplateLM` lacks: tokens, log-probabilities and texts, as `VLLM` has them."""
 
@@ -71,7 +76,7 @@ class Served:
         super().__init__()
         assert request.endpoint is not None  # noqa: S101 - `start` has looked
         self.endpoint, self.concurrent, self.max_length = request.endpoint, concurrent, request.context_tokens
-        self.tokenizer = AutoTokenizer.from_pretrained(request.checkpoint)
+        self.tokenizer = AutoTokenizer.from_pretrained(request.checkpoint, **_tokenizer(request.engine))
         self.client = endpoint.Client(self.endpoint.url, connections=concurrent)
         self.report: Callable[[int, int], None] | None = None
         self.shuffle: Random | None = None

@@ -5,6 +5,9 @@ Shots and suites follow arXiv:2411.02355, section 4, and arXiv:2409.11055, secti
 
 from __future__ import annotations
 
+import importlib.metadata
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -49,6 +52,18 @@ SHOTS = {
 }
 
 
+# Folders of lm-eval's tasks whose code fetches something itself.
+FOLDERS = {
+    "humaneval_instruct": "humaneval",
+    "humaneval_plus": "humaneval",
+    "leaderboard_ifeval": "leaderboard/ifeval",
+    "mbpp_instruct": "mbpp",
+    "mbpp_plus_instruct": "mbpp",
+    "ruler": "ruler",
+}
+HOME = Path(str(importlib.metadata.distribution("lm-eval").locate_file("lm_eval/tasks")))
+
+
 def metrics(config: dict[str, Any]) -> set[str]:
     """Names of the metrics that a configuration's samples hold; pass_at_k gives one for each k."""
     found = set()
@@ -63,7 +78,8 @@ def test_a_task_is_there_with_all_its_subtasks(task: Task, installed: Installed)
 
 
 def test_every_subtask_has_the_metric(task: Task, installed: Installed) -> None:
-    assert all(task.metric in metrics(config) for config in installed[task.lm_eval])
+    lengths = {str(length) for length in task.metadata.get("max_seq_lengths", ())}  # RULER's metric is the length
+    assert all(task.metric in metrics(config) | lengths for config in installed[task.lm_eval])
 
 
 def test_every_subtask_has_the_filter(task: Task, installed: Installed) -> None:
@@ -78,6 +94,15 @@ def test_shots_are_those_of_the_paper(task: Task) -> None:
 def test_the_data_sets_are_those_that_lm_eval_reads(task: Task, installed: Installed) -> None:
     read = {config["dataset_path"] for config in installed[task.lm_eval]} - {""}
     assert set(task.datasets) == (read or {"baber/paul_graham_essays"})  # RULER's loader names its own
+
+
+def test_the_resources_are_those_that_lm_evals_code_asks_for(task: Task) -> None:
+    folder = HOME / FOLDERS[task.lm_eval] if task.lm_eval in FOLDERS else None
+    code = "".join(file.read_text() for file in sorted(folder.glob("*.py"))) if folder else ""
+    asked = set(re.findall(r'"(https://\S+\.json)"', code))
+    asked |= {f"metric:{name}" for name in re.findall(r'evaluate\.load\("(\w+)"\)', code)}
+    asked |= {f"nltk:{name}" for name in re.findall(r'nltk\.data\.find\("(\S+)"\)', code)}
+    assert set(task.resources) == asked
 
 
 def test_a_task_runs_code_if_lm_eval_calls_it_unsafe(task: Task, installed: Installed) -> None:

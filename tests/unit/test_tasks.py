@@ -46,6 +46,22 @@ def test_a_changed_document_changes_the_tasks_identity(folder: Path) -> None:
     assert tasks.inspect(sums(folder)).files != before
 
 
+def test_the_chance_that_a_yaml_states_goes_before_the_matrixs(folder: Path) -> None:
+    with (folder / "sums.yaml").open("a") as file:
+        file.write("metadata:\n  chance: 0.2\n")
+    assert tasks.inspect(msgspec.structs.replace(sums(folder), chance=0.5)).chance == 0.2
+
+
+def test_a_chance_that_nobody_states_is_none(folder: Path) -> None:
+    assert tasks.inspect(sums(folder)).chance is None
+
+
+def test_a_chance_in_percent_is_refused(folder: Path) -> None:
+    with (folder / "sums.yaml").open("a") as file:
+        file.write("metadata:\n  chance: 25\n")
+    assert complaint(folder).startswith("task 'sums': `chance` in its YAML: Expected `float` < 1")
+
+
 def test_a_missing_data_file_is_named(folder: Path) -> None:
     (folder / "test.jsonl").unlink()
     assert complaint(folder) == "task 'sums': /test.jsonl is missing, but sums.yaml names the split 'test'"
@@ -87,7 +103,7 @@ def test_a_data_set_that_is_not_there_offline_is_named_with_what_fetches_it(cach
     with pytest.raises(TaskError) as caught:
         tasks.inspect(STORIES)
     assert str(caught.value).replace(str(cache), "CACHE") == (
-        "task 'stories': the data set TAUR-Lab/MuSR is not in CACHE and a run fetches nothing; fetch it once:"
+        "task 'stories': TAUR-Lab/MuSR is not in CACHE and a run fetches nothing; fetch it once:"
         " HF_HUB_OFFLINE=0 python -c \"from lm_eval.tasks import TaskManager as T; T().load(['leaderboard_musr'])\", or"
         " leave the task out"
     )
@@ -115,7 +131,7 @@ def test_code_of_a_model_is_not_run_unless_allowed(monkeypatch: pytest.MonkeyPat
 def test_code_of_a_model_is_run_where_it_is_allowed(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_ALLOW_CODE_EVAL", "1")
     fetch(cache, "c0ffee")
-    assert tasks.inspect(msgspec.structs.replace(STORIES, runs_code=True)).chance == 0
+    assert tasks.inspect(msgspec.structs.replace(STORIES, runs_code=True)).chance is None
 
 
 REFERENCE = {task.id: task for task in reading.load(DEFAULT_MATRIX).suite_tasks("reference-full")}
