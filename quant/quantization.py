@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from quant import integrity, models
-from quant.inputs import SEED
 from quant.jobs import Context, fail
+from quant.keys import SEED
 from quant.records import Checkpoint
 from quant.stages.protocol import CHOICE, QuantizeRequest
 from quant.store import Busy
@@ -66,6 +66,7 @@ class Quantization:
 
     def _make(self, space: Path, ask: Ask) -> None:
         found = self.context.inputs.calibration(self.model, self.format)
+        placement = self.context.inputs.placement(self.model, self.format)
         request = QuantizeRequest(
             label=self._label,
             model=self.context.inputs.base(self.model).path,
@@ -78,6 +79,8 @@ class Quantization:
             samples=found.samples if found else 0,
             tokens=found.tokens if found else 0,
             seed=SEED,
+            place=placement.place,
+            resident_bytes=placement.resident_bytes,
         )
         seconds = ask(request, self.context.hear)
         made = models.inspect(space / "model", model=self.model.id, fmt=self.format.id)

@@ -40,6 +40,9 @@ MODIFIERS = (
     "SpinQuantModifier",
     "WandaPruningModifier",
 )
+# What a table leaves in full precision unless it says otherwise: the head; routers, which choose experts; towers for
+# images and sound, which calibration texts never reach (GPTQ then writes scales of 0).
+IGNORED = ("lm_head", r"re:.*\.(gate|router|shared_expert_gate)$", r"re:.*(vision|visual|multi_modal|audio).*")
 # Presets of compressed-tensors: the narrower of weights and activations decides the family, as in the papers.
 SCHEMES: dict[str, tuple[Family, tuple[str, ...]]] = {
     "FP8": ("fp8", ("w8a8-fp8-static",)),
@@ -85,6 +88,16 @@ def checked(recipe: Recipe, where: str) -> Recipe:
     return recipe
 
 
+def with_ignored(recipe: Recipe) -> Recipe:
+    """Return a recipe whose quantizing modifiers say what they ignore: `IGNORED`, if they did not."""
+    return tuple((name, {"ignore": [*IGNORED]} | said if quantizes(said) else said) for name, said in recipe)
+
+
+def quantizes(arguments: dict[str, Any]) -> bool:
+    """Say whether a modifier with these arguments gives layers a scheme."""
+    return bool({"scheme", "config_groups"} & {*arguments})
+
+
 def from_file(path: str) -> Format:
     """Return the format that a recipe file of its own is; it may need calibration, so it is given the model's."""
     file = Path(path).resolve()
@@ -120,7 +133,7 @@ def family_and_needs(recipe: Recipe, where: str) -> tuple[Family, tuple[str, ...
 
 def with_cache(fmt: Format) -> Format:
     """Return the format with a KV cache in FP8 too, by calibrated scales; of the base, with that alone."""
-    places = [number for number, (_, arguments) in enumerate(fmt.recipe) if {"scheme", "config_groups"} & {*arguments}]
+    places = [number for number, (_, arguments) in enumerate(fmt.recipe) if quantizes(arguments)]
     if places:
         name, arguments = fmt.recipe[places[-1]]
         extended = [*fmt.recipe]

@@ -18,11 +18,13 @@ from quant.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from quant.records import Mixed, Recipe, Search
     from quant.stages.protocol import QuantizeRequest
 
 MEASURE = "KL divergence per token, nats"
+TOKENS = 512  # of a held-out text: its distributions are kept, 0.5 MB a token with a vocabulary of 128,256
 # What vLLM fuses into one layer, which therefore has one scheme.
 FUSED = {
     "experts": re.compile(r"\.experts\..*$"),
@@ -40,11 +42,11 @@ class Choice(NamedTuple):
 
 def settle(
     request: QuantizeRequest,
-    quantize: Callable[[Recipe], Any],
-    load: Callable[[], Any],
+    quantize: Callable[[Recipe], AbstractContextManager[Any]],
+    load: Callable[[], AbstractContextManager[Any]],
     report: Callable[[str], None],
 ) -> Choice:
-    """Close what the recipe leaves open."""
+    """Close what the recipe leaves open; `load` and `quantize` lend a model, one at a time."""
     choice = Choice(request.recipe, {})
     if request.search:
         choice = _searched(request, request.search, quantize, load, report)
@@ -71,7 +73,8 @@ class HeldOut:
 
         tokenizer = AutoTokenizer.from_pretrained(request.model)
         held_out = texts(request.calibration_file, request.samples, count)
-        encoded = [tokenizer(text, truncation=True, max_length=request.tokens) for text in held_out]
+        longest = min(TOKENS, request.tokens)
+        encoded = [tokenizer(text, truncation=True, max_length=longest) for text in held_out]
         self._tokens = [one["input_ids"] for one in encoded if one["input_ids"]]
         self._base = [logprobs.cpu() for logprobs in self._logprobs(base)]
 
@@ -96,19 +99,36 @@ class HeldOut:
 def _searched(
     request: QuantizeRequest,
     search: Search,
-    quantize: Callable[[Recipe], Any],
-    load: Callable[[], Any],
+    quantize: Callable[[Recipe], AbstractContextManager[Any]],
+    load: Callable[[], AbstractContextManager[Any]],
     report: Callable[[str], None],
 ) -> Choice:
     """Try each value; the least loss wins, the first of equal ones."""
-    held_out, losses = HeldOut(request, search.held_out, load()), []
+    losses = []
+    with load() as base:
+        held_out = HeldOut(request, search.held_out, base)
     for value in search.values:
         report(f"trying {search.argument} {value}")
-        losses.append(held_out.loss(quantize(_with(request.recipe, search.argument, value))))
+        with quantize(_with(request.recipe, search.argument, value)) as model:
+            losses.append(held_out.loss(_reading_once(model)))
     best = search.values[losses.index(min(losses))]
     tried = [[value, loss] for value, loss in zip(search.values, losses, strict=True)]
     found = {"argument": search.argument, "chosen": best, "tried": tried, "measure": MEASURE}
     return Choice(_with(request.recipe, search.argument, best), {"search": found})
+
+
+def _reading_once(model: Any) -> Any:
+    """Have each quantized layer read its weight once a call.
+
+    llm-compressor rounds the weight that a layer reads and computes with the one that it reads next: of a model that is
+    not on the device, another copy, which is not rounded.
+    """
+    from compressed_tensors.offload import disable_offloading
+
+    for layer in model.modules():
+        if hasattr(layer, "quantization_scheme"):
+            layer.forward = disable_offloading()(layer.forward)
+    return model
 
 
 def _with(recipe: Recipe, argument: str, value: Any) -> Recipe:
@@ -117,20 +137,24 @@ def _with(recipe: Recipe, argument: str, value: Any) -> Recipe:
 
 
 def _mixed(
-    request: QuantizeRequest, recipe: Recipe, mixed: Mixed, load: Callable[[], Any], report: Callable[[str], None]
+    request: QuantizeRequest,
+    recipe: Recipe,
+    mixed: Mixed,
+    load: Callable[[], AbstractContextManager[Any]],
+    report: Callable[[str], None],
 ) -> Choice:
     """Round one unit at a time; spare those that lose most for the bits that it takes, as far as these last."""
     from compressed_tensors.quantization import preset_name_to_scheme
 
     place, (modifier, arguments) = next((n, m) for n, m in enumerate(recipe) if "scheme" in m[1])
     low, high = (preset_name_to_scheme(name, ["Linear"]) for name in (arguments["scheme"], mixed.high))
-    model = load()
-    held_out, losses = HeldOut(request, mixed.held_out, model), {}
-    units = _units(model, arguments.get("ignore", []))
-    for name, layers in units.items():
-        report(f"rounding {name} alone")
-        losses[name] = _loss_of_rounding(held_out, model, layers, low.weights)
-    weights = {name: sum(layer.weight.numel() for layer in layers.values()) for name, layers in units.items()}
+    with load() as model:
+        held_out, losses = HeldOut(request, mixed.held_out, model), {}
+        units = _units(model, arguments.get("ignore", []))
+        for name, layers in units.items():
+            report(f"rounding {name} alone")
+            losses[name] = _loss_of_rounding(held_out, model, layers, low.weights)
+        weights = {name: sum(layer.weight.numel() for layer in layers.values()) for name, layers in units.items()}
     low_bits, high_bits = low.weights.num_bits, high.weights.num_bits
     affordable = int(sum(weights.values()) * (mixed.bits - low_bits) / (high_bits - low_bits))
     spared = _spared(losses, weights, affordable)
@@ -162,12 +186,11 @@ def _spared(losses: dict[str, float], weights: dict[str, int], affordable: int) 
 
 def _units(model: Any, ignore: list[str]) -> dict[str, dict[str, Any]]:
     """Return the linear layers that quantization takes, gathered by what vLLM fuses."""
-    import torch
+    from compressed_tensors.utils import match_named_modules
 
     units: dict[str, dict[str, Any]] = {}
-    for name, layer in model.named_modules():
-        if isinstance(layer, torch.nn.Linear) and name not in ignore:
-            units.setdefault(unit(name), {})[name] = layer
+    for name, layer in match_named_modules(model, ["Linear"], ignore):
+        units.setdefault(unit(name), {})[name] = layer
     return units
 
 
