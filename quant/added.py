@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from quant import hardware, reading
+from quant import hardware, hub, reading
 from quant.errors import MatrixError, UsageError
 from quant.inputs import Inputs
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from quant.matrix import Matrix
-    from quant.records import Model
 
 
 def check(file: Path) -> list[str]:
@@ -28,17 +27,17 @@ def check(file: Path) -> list[str]:
     added = {name: [key for part in parts for key in part.section(name)] for name in (*reading.KINDS, "gates")}
     if problems := list(dict.fromkeys(_problems(declared, added))):
         raise MatrixError("\n".join([f"{file}: {len(problems)} to correct", *problems]))
-    remote = [f"{name}: {model.source}" for name in added["models"] if _elsewhere(model := declared.models[name])]
+    named = {name: declared.models[name].source for name in added["models"]}
+    remote = [f"{name}: {source}" for name, source in named.items() if hub.elsewhere(source)]
     lines = [f"{name}: {', '.join(keys)}" for name, keys in added.items() if keys]
-    lines += [f"replaces what the reference matrix says: {', '.join(declared.replaced)}"] if declared.replaced else []
-    return [*lines, *(f"not looked at, since it lies elsewhere: {one}" for one in remote)]
+    return [*lines, *declared.remarks, *(f"not looked at, since it lies elsewhere: {one}" for one in remote)]
 
 
 def _problems(declared: Matrix, added: dict[str, list[str]]) -> Iterator[str]:
     inputs = Inputs(declared, hardware.probe())
     models = [declared.models[name] for name in added["models"]]
     looks: list[Callable[[], object]] = []
-    looks += [partial(inputs.base, model) for model in models if not _elsewhere(model)]
+    looks += [partial(inputs.base, model) for model in models if not hub.elsewhere(model.source)]
     looks += [partial(inputs.task_files, declared.tasks[name]) for name in added["tasks"]]
     for suite in added["suites"]:
         pairs = {(cell.model.id, cell.format.id): cell for cell in declared.cells(suite)}
@@ -48,7 +47,3 @@ def _problems(declared: Matrix, added: dict[str, list[str]]) -> Iterator[str]:
             look()
         except UsageError as error:
             yield str(error)
-
-
-def _elsewhere(model: Model) -> bool:
-    return ":" in model.source

@@ -6,6 +6,7 @@ file, expected, found and what to do. Must not import torch: it reads config.jso
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,8 +29,18 @@ class Scheme(NamedTuple):
     needs: tuple[str, ...]
 
 
-FP8 = Scheme("fp8", ("w8a8-fp8",))
-INT8, INT4, FP4 = Scheme("int8", ("w8a8-int8",)), Scheme("int4", ("w4a16",)), Scheme("fp4", ("w4a4-fp4",))
+INT4, INT8 = Scheme("int4", ("w4a16",)), Scheme("int8", ("w8a16",))
+DYNAMIC, STATIC, BLOCK = (Scheme("fp8", (f"w8a8-fp8{kind}",)) for kind in ("", "-static", "-block"))
+NVFP4, NVFP4A16, MXFP4A16 = (Scheme("fp4", (need,)) for need in ("nvfp4", "nvfp4a16", "mxfp4a16"))
+# Packages with which Transformers computes a method's files as named. The others it does not know, or it decodes them
+# and leaves activations in 16 bits, or it fetches kernels from the hub.
+TRANSFORMERS: dict[str, tuple[str, ...]] = {
+    "compressed-tensors": ("compressed_tensors",),
+    "awq": ("gptqmodel",),
+    "gptq": ("gptqmodel", "optimum"),
+    "mxfp4": (),
+    "bitsandbytes": ("bitsandbytes",),
+}
 
 
 def scheme(folder: Path) -> Scheme:
@@ -40,11 +51,11 @@ def scheme(folder: Path) -> Scheme:
             f"{file}: expected a quantization_config, since this is the checkpoint to gate, and found none: it is not"
             " quantized; if base and checkpoint are swapped, swap them"
         )
-    method = str(said.get("quant_method") or said.get("quant_algo") or "")
-    if method.lower() not in METHODS:
+    method = _method(said)
+    if method not in METHODS:
         raise ModelError(f"{file}: quant_method {method!r} is unknown here; known are {', '.join(METHODS)}")
     try:
-        return METHODS[method.lower()](said)
+        return METHODS[method](said)
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{file}: quantization by {method} cannot be read: {error}") from error
 
@@ -57,6 +68,19 @@ def declaration(folder: Path) -> tuple[Path, dict[str, Any]]:
     if own.is_file():
         return own, {"quant_method": "modelopt", **_json(own).get("quantization", {})}
     return config, {}
+
+
+def check_transformers(made: Path, lacking: tuple[str, ...]) -> None:
+    """Raise `ModelError` if Transformers cannot serve a checkpoint; vLLM could but for what is `lacking` here."""
+    file, said = declaration(made)
+    method = _method(said)
+    absent = [name for name in TRANSFORMERS.get(method, ()) if importlib.util.find_spec(name) is None]
+    if method in TRANSFORMERS and not absent:
+        return
+    packages = f"reads {method} files with packages that are not installed: {', '.join(absent)}"
+    why = packages if absent else f"does not compute {method} files as they are meant"
+    where = f"on a machine that has {', '.join(lacking)}; this one does not" if lacking else "here: --backend vllm"
+    raise ModelError(f"{file}: Transformers {why}; vLLM serves them {where}")
 
 
 def check_pair(base: Path, made: Path) -> None:
@@ -95,16 +119,16 @@ def _needs(groups: list[dict[str, Any]]) -> tuple[str, ...]:
 def _group(group: Mapping[str, Any]) -> Scheme:
     weights, inputs = group["weights"], group.get("input_activations")
     bits, kind = int(weights["num_bits"]), weights["type"]
-    family: Family | None = {(8, "float"): "fp8", (8, "int"): "int8", (4, "int"): "int4", (4, "float"): "fp4"}.get(  # type: ignore[assignment]
-        (bits, kind)
-    )
-    if family is None:
-        raise ValueError(f"weights of {bits} bits, type {kind}; known are 4 and 8 bits of int and float")
-    right = f"a{inputs['num_bits']}" if inputs else "a16"
-    plain = f"w{bits}{right}"
-    same = inputs and int(inputs["num_bits"]) == bits
-    suffix = {"float": f"-fp{bits}", "int": "-int8" if bits == 8 else ""}[kind] if same else ""  # noqa: PLR2004
-    return Scheme(family, (plain + suffix,))
+    right = f"{int(inputs['num_bits'])} {inputs['type']}" if inputs else "16"
+    found = GROUPS.get(f"{bits} {kind} {right}")
+    if found is None:
+        raise ValueError(f"{bits} {kind} {right} is unknown; known are {', '.join(GROUPS)} (weights, activations)")
+    if found == DYNAMIC and inputs:
+        whole = weights.get("strategy") == "tensor" or not inputs.get("dynamic", True)
+        return BLOCK if weights.get("strategy") == "block" else STATIC if whole else DYNAMIC
+    if found.family == "fp4" and weights.get("group_size") == 32:  # noqa: PLR2004 - of the open standard; NVFP4 has 16
+        return found._replace(needs=tuple(need.replace("nv", "mx") for need in found.needs))
+    return found
 
 
 def _by_bits(default: int | None = None) -> Callable[[Mapping[str, Any]], Scheme]:
@@ -112,33 +136,62 @@ def _by_bits(default: int | None = None) -> Callable[[Mapping[str, Any]], Scheme
         bits = int(said.get("bits") or said.get("w_bit") or default or 0)
         if bits not in (4, 8):
             raise ValueError(f"bits is {bits}; known are 4 and 8")
-        return INT4 if bits == 4 else Scheme("int8", ("w8a16",))  # noqa: PLR2004
+        return INT4 if bits == 4 else INT8  # noqa: PLR2004
 
     return read
 
 
+def _fp8(said: Mapping[str, Any]) -> Scheme:
+    # One scale a tensor of weights takes the kernels of static scales, even where activations are scaled as they come:
+    # on a CPU vLLM has neither (measured).
+    return BLOCK if said.get("weight_block_size") else STATIC
+
+
 def _modelopt(said: Mapping[str, Any]) -> Scheme:
     algorithm = str(said["quant_algo"]).upper()
-    if algorithm not in ("FP8", "NVFP4"):
-        raise ValueError(f"quant_algo is {algorithm}; known are FP8 and NVFP4")
-    found = FP8 if algorithm == "FP8" else FP4
-    cache = (CACHE,) if str(said.get("kv_cache_quant_algo") or "").upper() == "FP8" else ()
-    return found._replace(needs=found.needs + cache)
+    if algorithm not in MODELOPT:
+        raise ValueError(f"quant_algo is {algorithm}; known are {', '.join(MODELOPT)}")
+    cached = said.get("kv_cache_scheme") or str(said.get("kv_cache_quant_algo") or "").upper() == "FP8"
+    found = MODELOPT[algorithm]
+    return found._replace(needs=(*found.needs, CACHE)) if cached else found
 
 
 def _bitsandbytes(said: Mapping[str, Any]) -> Scheme:
     return Scheme("int4" if said.get("load_in_4bit") else "int8", ("bitsandbytes",))
 
 
+def _method(said: Mapping[str, Any]) -> str:
+    return str(said.get("quant_method") or said.get("quant_algo") or "").lower()
+
+
+# Bits and type of weights, then of activations.
+GROUPS: dict[str, Scheme] = {
+    "8 float 8 float": DYNAMIC,
+    "8 float 16": Scheme("fp8", ("w8a16-fp8",)),
+    "8 int 8 int": Scheme("int8", ("w8a8-int8",)),
+    "8 int 16": INT8,
+    "4 int 16": INT4,
+    "4 int 8 int": Scheme("int4", ("w4a8",)),
+    "4 int 8 float": Scheme("int4", ("w4afp8",)),
+    "4 float 4 float": NVFP4,
+    "4 float 16": NVFP4A16,
+}
+MODELOPT: dict[str, Scheme] = {
+    "FP8": STATIC,
+    "FP8_PER_CHANNEL_PER_TOKEN": DYNAMIC,
+    "FP8_PB_WO": BLOCK,
+    "NVFP4": NVFP4,
+    "W4A16_NVFP4": NVFP4A16,
+}
 METHODS: dict[str, Callable[[Mapping[str, Any]], Scheme]] = {
     "compressed-tensors": _compressed_tensors,
     "awq": _by_bits(),
     "gptq": _by_bits(),
-    "fp8": lambda _said: FP8,
-    "fbgemm_fp8": lambda _said: FP8,
+    "fp8": _fp8,
+    "fbgemm_fp8": lambda _said: DYNAMIC,
     "modelopt": _modelopt,
     "modelopt_fp4": _modelopt,
-    "mxfp4": lambda _said: Scheme("fp4", ("w4a16-fp4",)),
+    "mxfp4": lambda _said: MXFP4A16,
     "bitsandbytes": _bitsandbytes,
 }
 

@@ -5,6 +5,7 @@ Comes in: /proc/cpuinfo or nvidia-smi. Goes out: `Hardware`. Imports no torch an
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from quant.records import Backend, Format
 
 # Formats that vLLM computes as named: CPU rows are measured with vLLM 0.32, SM rows follow its kernels' own conditions
-# with its default packages; tests/backends asks vLLM for each row again. Where vLLM serves a format otherwise than
-# named (weights alone quantized, or activations too), there is no capability: scores would be of another format.
+# with the packages that it requires; tests/backends asks vLLM for each row again. Where vLLM serves a format otherwise
+# than named (weights alone quantized, or activations too), there is no capability: scores would be of another format.
 CAPABILITIES: dict[str, frozenset[str]] = {
     "cpu-generic": frozenset(),
     # No kernel for INT4 weights alone and no FP8 KV cache without AVX-512.
@@ -30,27 +31,38 @@ CAPABILITIES: dict[str, frozenset[str]] = {
     "cpu-avx512": frozenset({"w8a8-fp8", "w8a8-int8", "w4a16", "w4a8", "kv-fp8"}),
     # FP8 matrix units begin with SM89: FP8 runs on Marlin (weights alone). Triton's attention refuses an FP8 KV cache,
     # FlashInfer's lists it, but nobody has measured it.
-    "sm80": frozenset({"w8a8-int8", "w4a16", "nvfp4a16", "mxfp4a16"}),
+    "sm80": frozenset({"w8a8-int8", "w8a16", "w4a16", "nvfp4a16", "mxfp4a16"}),
     # FP8 in blocks runs on Marlin, which comes before the Triton kernel there.
-    "sm89": frozenset({"w8a8-fp8", "w8a8-fp8-static", "w8a8-int8", "w4a16", "nvfp4a16", "mxfp4a16", "kv-fp8"}),
+    "sm89": frozenset({"w8a8-fp8", "w8a8-fp8-static", "w8a8-int8", "w8a16", "w4a16", "nvfp4a16", "mxfp4a16", "kv-fp8"}),
     # NVFP4 and MXFP4 run on Marlin. INT8 activations with INT4 weights have no kernel on any GPU without Humming.
     "sm90": frozenset(
-        {"w8a8-fp8", "w8a8-fp8-static", "w8a8-fp8-block", "w8a8-int8", "w4a16", "w4afp8"}
+        {"w8a8-fp8", "w8a8-fp8-static", "w8a8-fp8-block", "w8a8-int8", "w8a16", "w4a16", "w4afp8"}
         | {"nvfp4a16", "mxfp4a16", "kv-fp8"}
     ),
-    # CUTLASS refuses INT8 from SM100 on, INT4 weights with FP8 activations are for SM90 alone, and MXFP4 weights
-    # always meet MXFP4 activations.
+    # CUTLASS refuses INT8 from SM100 on, and INT4 weights with FP8 activations are for SM90 alone.
     "sm100": frozenset(
-        {"w8a8-fp8", "w8a8-fp8-static", "w8a8-fp8-block", "w4a16", "nvfp4", "nvfp4a16", "mxfp4", "kv-fp8"}
+        {"w8a8-fp8", "w8a8-fp8-static", "w8a8-fp8-block", "w8a16", "w4a16", "nvfp4", "nvfp4a16", "mxfp4", "kv-fp8"}
     ),
 }
+# A10, A40 and RTX 30; B300; RTX 50 and RTX PRO 6000: other chips of a generation, with the same kernels.
+CAPABILITIES |= {"sm86": CAPABILITIES["sm80"], "sm103": CAPABILITIES["sm100"], "sm120": CAPABILITIES["sm100"]}
 KNOWN = frozenset().union(*CAPABILITIES.values())
+CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
 @cache
 def probe() -> Hardware:
     """Describe the machine this process runs on; a GPU that the driver lists comes before the CPU."""
     return _gpu() or _cpu(Path("/proc/cpuinfo"))
+
+
+def of_gpu(sm: str, *, flashinfer: bool) -> frozenset[str]:
+    """Capabilities of a GPU such as `sm90`, none if it is unknown.
+
+    vLLM requires FlashInfer, but runs without: MXFP4 weights then meet 16-bit activations (Marlin) and not MXFP4.
+    """
+    row = CAPABILITIES.get(sm, frozenset())
+    return row if flashinfer or "mxfp4" not in row else row - {"mxfp4"} | {"mxfp4a16"}
 
 
 def vector_extension(flags: set[str]) -> str:
@@ -82,7 +94,7 @@ def _cpu(cpuinfo: Path) -> Hardware:
         name=name[1] if name else "unknown CPU",
         devices=len(os.sched_getaffinity(0)),
         capabilities=CAPABILITIES[kind],
-        memory_bytes=_ram_bytes(Path("/sys/fs/cgroup/memory.max")),
+        memory_bytes=_ram_bytes(CONTAINER_LIMIT),
     )
 
 
@@ -110,7 +122,10 @@ def _gpu() -> Hardware | None:
         kind=re.sub(r"\W+", "-", name).strip("-").lower(),
         name=name,
         devices=len(rows),
-        capabilities=CAPABILITIES.get(f"sm{compute.replace('.', '')}", frozenset()),
+        capabilities=of_gpu(
+            f"sm{compute.replace('.', '')}", flashinfer=importlib.util.find_spec("flashinfer") is not None
+        ),
         driver=driver,
         memory_bytes=int(mebibytes) * 2**20 if mebibytes.isdigit() else 0,
+        host_bytes=_ram_bytes(CONTAINER_LIMIT),
     )

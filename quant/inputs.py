@@ -1,4 +1,4 @@
-"""The input of a run: checked once, hashed once, and the keys that follow from it.
+"""The input of a run: found, checked and hashed once.
 
 Comes in: a `Matrix`, cells. Goes out: checked models and tasks; the keys of checkpoints and scores, which hold
 everything that can change them. Every mistake is a `UsageError`, found before an engine starts.
@@ -6,6 +6,8 @@ everything that can change them. Every mistake is a `UsageError`, found before a
 
 from __future__ import annotations
 
+import math
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -14,20 +16,30 @@ from typing import TYPE_CHECKING, Any
 from msgspec import to_builtins
 from msgspec.structs import replace
 
-from quant import endpoint, environment, given, integrity, memory, models, sources, tasks
-from quant.errors import CheckpointError, ModelError, UsageError
+from quant import (
+    calibration,
+    context,
+    endpoint,
+    given,
+    integrity,
+    keys,
+    memory,
+    models,
+    placement,
+    sources,
+    tasks,
+)
+from quant.errors import CheckpointError, ModelError
 from quant.matrix import BASE
-from quant.records import SCHEMA, Calibration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from quant.endpoint import Endpoint
     from quant.matrix import Cell, Matrix
-    from quant.records import Backend, Checkpoint, Format, Hardware, Model, Shape, Task
+    from quant.placement import Placement
+    from quant.records import Backend, Calibration, Checkpoint, Format, Hardware, Model, Shape, Task
     from quant.store import Store
-
-SEED = 0
 
 
 class Inputs:
@@ -50,6 +62,7 @@ class Inputs:
         self._lock = threading.RLock()
         self._bases: dict[str, Checkpoint] = {}
         self._shapes: dict[str, Shape | None] = {}
+        self._calibrations: dict[Calibration, Calibration] = {}
         self._tasks: dict[str, tasks.TaskFiles] = {}
 
     def check(self, cells: Sequence[Cell], *, pinned: bool = False) -> None:
@@ -62,18 +75,23 @@ class Inputs:
                 models.pin(f"model {cell.model.id!r}", cell.model.source, cell.model.revision)
                 models.pin(f"format {cell.format.id!r}", cell.format.checkpoint)
             self.task_files(cell.task)
-            self.context(cell.model, cell.task)
+            served = context.serving(cell.model, cell.task)
             if not {BASE.id, cell.format.id} <= self.servers.keys():  # else nothing is served here
-                self.devices(cell.model, [each.format for each in cells if each.model.id == cell.model.id])
+                self.devices(served, [each.format for each in cells if each.model.id == cell.model.id])
+            if not cell.format.checkpoint and cell.format.id not in self.servers:
+                self._check_quantizing(cell.model, cell.format, pinned=pinned)
         for cell in cells:
             self.base(cell.model)
             self.chat_template(cell.model, cell.task)
             self.endpoint(cell.model, BASE.id)
-            if self.endpoint(cell.model, cell.format.id):
-                continue
-            self.calibration(cell.model, cell.format)
-            if cell.format.checkpoint:
+            if not self.endpoint(cell.model, cell.format.id) and cell.format.checkpoint:
                 self.given(cell.model, cell.format)
+
+    def _check_quantizing(self, model: Model, fmt: Format, *, pinned: bool) -> None:
+        if pinned:
+            calibration.pin(model, fmt)
+        self.calibration(model, fmt)
+        self.placement(model, fmt)
 
     def base(self, model: Model) -> Checkpoint:
         """Return the unquantized model's folder."""
@@ -90,10 +108,19 @@ class Inputs:
 
     def devices(self, model: Model, formats: Iterable[Format] = ()) -> int:
         """Return how many devices serve a model; `ModelError` if it does not fit, with which of `formats` would."""
+        return memory.devices(model, self.shape(model), self.machine, formats)
+
+    def shape(self, model: Model) -> Shape | None:
+        """Return what a model's memory follows from, as declared or as its files say; None if they do not."""
         with self._lock:
             if model.id not in self._shapes:
                 self._shapes[model.id] = model.shape or memory.read(Path(self.base(model).path), f"model {model.id!r}")
-            return memory.devices(model, self._shapes[model.id], self.machine, formats)
+            return self._shapes[model.id]
+
+    def placement(self, model: Model, fmt: Format) -> Placement:
+        """Return where a model lies while it is quantized; `ModelError` if it fits nowhere here."""
+        free = shutil.disk_usage(self._store.root).free if self._store else math.inf
+        return placement.find(model, fmt, self.shape(model), calibration.stated(model, fmt), self.machine, free)
 
     def endpoint(self, model: Model, fmt: str) -> Endpoint | None:
         """Return what serves a format, asked once a run; None if no server does."""
@@ -123,17 +150,8 @@ class Inputs:
         """Return what a task is made of."""
         with self._lock:
             if task.id not in self._tasks:
-                self._tasks[task.id] = tasks.inspect(task)
+                self._tasks[task.id] = tasks.inspect(task, self._store)
             return self._tasks[task.id]
-
-    def context(self, model: Model, task: Task) -> None:
-        """Raise `ModelError` if a task makes longer documents than the model is served with."""
-        longest = max(task.metadata.get("max_seq_lengths", ()), default=0)
-        if longest > model.context_tokens:
-            raise ModelError(
-                f"model {model.id!r}: task {task.id!r} asks in {longest:,} tokens, but `context_tokens` is"
-                f" {model.context_tokens:,}; raise it if the model can take it, or leave the task out"
-            )
 
     def chat_template(self, model: Model, task: Task) -> None:
         """Raise `ModelError` if a task needs a chat template that the model's tokenizer does not have."""
@@ -145,74 +163,35 @@ class Inputs:
             )
 
     def calibration(self, model: Model, fmt: Format) -> Calibration | None:
-        """Return what calibrates a model in a format: the format's own values before the model's; None: data-free."""
-        if fmt.calibration is None:
+        """Return what calibrates a model in a format, with its texts here if there is a store; None: data-free."""
+        said = calibration.stated(model, fmt)
+        if said is None:
             return None
-        own, advised = fmt.calibration, model.calibration or Calibration()
-        found = Calibration(
-            texts=own.texts or advised.texts,
-            samples=own.samples or advised.samples,
-            tokens=own.tokens or advised.tokens,
-        )
-        if lacks := [name for name in found.__struct_fields__ if not getattr(found, name)]:
-            raise UsageError(
-                f"{model.id}-{fmt.id}: the format is calibrated, but neither it nor the model says with which"
-                f" {', '.join(lacks)}; add `calibration = {{ texts = ..., samples = ..., tokens = ... }}` to the model"
-            )
-        if self._store and ":" in found.texts:
-            return replace(found, texts=str(sources.texts(found.texts, self._store, f"{model.id}-{fmt.id}")))
-        if ":" not in found.texts and not Path(found.texts).is_file():
-            raise UsageError(f"{model.id}-{fmt.id}: calibration file {found.texts} is missing")
-        return found
+        with self._lock:
+            if said not in self._calibrations:
+                self._calibrations[said] = calibration.find(said, self._store, f"{model.id}-{fmt.id}")
+            return self._calibrations[said]
 
     def checkpoint_key(self, model: Model, fmt: Format) -> dict[str, Any]:
         """Everything that can change a quantized tensor."""
-        found = self.calibration(model, fmt)
-        return {
-            **self._machine_key(),
-            "model": self.base(model).files,
-            **self._revision_key(self.base(model)),
-            "dtype": model.dtype,
-            "recipe": fmt.recipe,
-            "choice": [fmt.search, fmt.mixed],
-            "calibration": found and [models.sha256(Path(found.texts)), found.samples, found.tokens],
-            "seed": SEED,
-        }
+        return keys.checkpoint(model, fmt, self.base(model), self.calibration(model, fmt), self.machine)
 
     def scores_key(self, model: Model, task: Task, checkpoint: Checkpoint, backend: Backend) -> dict[str, Any]:
         """Everything that can change a prompt, a token or a score; not how many items are scored."""
-        return {
-            **self._machine_key(),
-            "checkpoint": checkpoint.files,
-            **self._revision_key(self.base(model), checkpoint),
-            "task": [task.lm_eval, task.metric, task.filter, task.chat_template],
-            "cluster": task.cluster,
-            "seed": SEED,
-            **{name: value for name in ("shots", "metadata") if (value := getattr(task, name)) not in (None, {})},
-            "task_files": self.task_files(task).files,
-            "backend": backend,
-            "dtype": model.dtype,
-            "context_tokens": model.context_tokens,
-            "engine": model.engine,
-            **self._place_key(model, checkpoint, backend),
-        }
+        model = context.serving(model, task)
+        key = keys.scores(
+            model=model,
+            task=task,
+            task_files=self.task_files(task).files,
+            base=self.base(model),
+            served=checkpoint,
+            backend=backend,
+            machine=self.machine,
+        )
+        return key | self._place_key(model, checkpoint, backend)
 
     def _place_key(self, model: Model, checkpoint: Checkpoint, backend: Backend) -> dict[str, Any]:
         """Name the server, or the devices if there are several: sums in another order are other numbers."""
         if backend == "server":
             return {"endpoint": to_builtins(self.endpoint(model, checkpoint.format))}
         return {"tensor_parallel": devices} if (devices := self.devices(model)) > 1 else {}
-
-    @staticmethod
-    def _revision_key(*parts: Checkpoint) -> dict[str, Any]:
-        """Name the commits of what is from the hub; folders have none."""
-        found = dict.fromkeys(part.revision for part in parts if part.revision)
-        return {"revision": [*found]} if found else {}
-
-    def _machine_key(self) -> dict[str, Any]:
-        return {
-            "schema": SCHEMA,
-            "hardware": self.machine.kind,
-            "versions": environment.versions(),
-            "settings": environment.settings(self.machine.kind),
-        }

@@ -73,6 +73,11 @@ class Matrix(Record, frozen=True, kw_only=True):
     stages: dict[str, StageRule]
     replaced: tuple[str, ...] = ()
 
+    @property
+    def remarks(self) -> list[str]:
+        """Say what does not mean what the reference matrix says."""
+        return [f"replaces what the reference matrix says: {', '.join(self.replaced)}"] if self.replaced else []
+
     def cells(
         self, suite: str, models: Iterable[str] = (), formats: Iterable[str] = (), *, items: int = 0
     ) -> Iterator[Cell]:
@@ -108,6 +113,7 @@ class Matrix(Record, frozen=True, kw_only=True):
             definition=chosen.definition,
             competitor=fmt.competitor,
             margin=fmt.margin,
+            normalised=chosen.normalised,
         )
 
     def knows(self, section: str, name: str) -> bool:

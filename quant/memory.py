@@ -11,7 +11,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from quant import integrity, models
+from quant import integrity, models, tensors
 from quant.errors import ModelError
 from quant.matrix import BASE
 from quant.records import Shape
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 USABLE = 0.9  # of a device's memory: what engines take unless they are told otherwise (gpu_memory_utilization)
 SEQUENCES = 4  # of `context_tokens` each that must fit at once: with fewer, requests are served almost one by one
+BUSY_TOKENS = 65_536  # but no more together, beyond one sequence
 GIGABYTE = 1e9
 SMALLEST_CONTEXT = 512
 # Bits a weight of a linear layer, with scales (16 bit a group of 128; NVFP4: 8 a 16; MXFP4: 8 a 32) and zero points.
@@ -57,7 +58,13 @@ def need(model: Model, shape: Shape, fmt: Format = BASE) -> Need:
     wide = 32 if model.dtype == "float32" else 16
     linear = wide if fmt.family == "bf16" else bits(fmt)
     weights = (shape.linear * linear + (shape.parameters - shape.linear) * wide) / 8
-    return Need(math.ceil(weights), token_bytes(shape, cache_bits(fmt, wide)) * model.context_tokens * SEQUENCES)
+    tokens = model.context_tokens * sequences(model.context_tokens)
+    return Need(math.ceil(weights), token_bytes(shape, cache_bits(fmt, wide)) * tokens)
+
+
+def sequences(context_tokens: int) -> int:
+    """Return how many sequences of a context must fit at once: one of a long context keeps a device busy."""
+    return max(1, min(SEQUENCES, BUSY_TOKENS // context_tokens))
 
 
 def token_bytes(shape: Shape, wide: int = 16) -> int:
@@ -108,7 +115,7 @@ def read(folder: Path, where: str) -> Shape | None:
     sizes = {
         tensor.name: (len(tensor.shape), math.prod(tensor.shape))
         for file in models.weights(folder, where)
-        for tensor in integrity.headers(file)
+        for tensor in tensors.headers(file)
     }
     linear = [size for name, (axes, size) in sizes.items() if axes > 1 and _is_linear(name)]
     return Shape(
@@ -117,6 +124,7 @@ def read(folder: Path, where: str) -> Shape | None:
         layers=config["num_hidden_layers"],
         kv_heads=config.get("num_key_value_heads") or heads,
         head_dim=config.get("head_dim") or config["hidden_size"] // heads,
+        hidden=config["hidden_size"],
     )
 
 
@@ -147,6 +155,11 @@ def _counts(shape: Shape, there: int) -> list[int]:
     return [count for count in powers if shape.kv_heads % count == 0]
 
 
+def _together(context_tokens: int) -> str:
+    count = sequences(context_tokens)
+    return f"{count} sequence{'s' if count > 1 else ''} of {context_tokens:,}"
+
+
 def _usable(model: Model, machine: Hardware) -> float:
     """Return the bytes of one device that an engine takes."""
     return float(model.engine.get("gpu_memory_utilization", USABLE)) * machine.memory_bytes
@@ -155,10 +168,10 @@ def _usable(model: Model, machine: Hardware) -> float:
 def _too_large(model: Model, shape: Shape, machine: Hardware, count: int, formats: Iterable[Format]) -> str:
     needed, usable = need(model, shape), _usable(model, machine)
     return (
-        f"model {model.id!r}: does not fit: {_gb(needed.weights)} of unquantized weights and {_gb(needed.cache)} of KV "
-        f"cache ({SEQUENCES} sequences of {model.context_tokens:,} tokens), found {_gb(count * usable)} on {count} x "
-        f"{machine.name} ({_gb(machine.memory_bytes)} each); it would fit {_remedy(model, shape, machine, count)}"
-        f"{_alone(model, shape, count * usable, formats)}"
+        f"model {model.id!r}: does not fit: {gigabytes(needed.weights)} of unquantized weights and"
+        f" {gigabytes(needed.cache)} of KV cache ({_together(model.context_tokens)} tokens),"
+        f" found {gigabytes(count * usable)} on {count} x {machine.name} ({gigabytes(machine.memory_bytes)} each); it"
+        f" would fit {_remedy(model, shape, machine, count)}{_alone(model, shape, count * usable, formats)}"
     )
 
 
@@ -167,18 +180,21 @@ def _remedy(model: Model, shape: Shape, machine: Hardware, count: int) -> str:
     counts = [1] if machine.kind.startswith("cpu") else _counts(shape, shape.kv_heads)
     enough = next((n for n in counts if needed.total <= n * usable), 0)
     size = needed.total / counts[-1] / usable * machine.memory_bytes
-    more = f"on {enough} such devices" if enough else f"on {counts[-1]} x {_gb(size)}"
-    room = (count * usable - needed.weights) / needed.cache * model.context_tokens
+    more = f"on {enough} such devices" if enough else f"on {counts[-1]} x {gigabytes(size)}"
+    held = (count * usable - needed.weights) / needed.cache * model.context_tokens * sequences(model.context_tokens)
+    room = max((held / n for n in range(1, SEQUENCES + 1) if held >= n and sequences(int(held / n)) <= n), default=0)
     context = int(room) // SMALLEST_CONTEXT * SMALLEST_CONTEXT
-    return f"{more}, or with `context_tokens = {context}`" if context > 0 else more
+    name = "longest_context_tokens" if model.context_tokens == model.longest_context_tokens else "context_tokens"
+    return f"{more}, or with `{name} = {context}`" if context > 0 else more
 
 
 def _alone(model: Model, shape: Shape, room: float, formats: Iterable[Format]) -> str:
     """Name the formats that fit where the model that they are compared with does not."""
     fitting = {fmt.id: need(model, shape, fmt).total for fmt in formats}
-    named = ", ".join(f"{name} ({_gb(total)})" for name, total in fitting.items() if total <= room)
+    named = ", ".join(f"{name} ({gigabytes(total)})" for name, total in fitting.items() if total <= room)
     return f"; {named} would fit, but nothing is compared without the unquantized model" if named else ""
 
 
-def _gb(size: float) -> str:
+def gigabytes(size: float) -> str:
+    """Return a size as messages write it."""
     return f"{size / GIGABYTE:,.2f} GB"

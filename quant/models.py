@@ -33,11 +33,11 @@ def locate(model: Model) -> Path:
     return Path(model.source)
 
 
-def pin(where: str, source: str, revision: str = "") -> None:
+def pin(where: str, source: str, revision: str = "", kind: hub.Kind = "model") -> None:
     """Raise `ModelError` if `source` is on the hub, but not named by a full commit; fetches nothing."""
     if not source.startswith(hub.HUB) or (wanted := hub.Repository.of(source, revision)).pinned:
         return
-    now = wanted.commit()
+    now = wanted.commit(kind)
     known = f"stands for {now} now" if now else "stands for a commit that is not known here"
     change = f'`revision = "{now or "<commit>"}"`' if revision else f"{hub.HUB}{wanted.name}@{now or '<commit>'}"
     raise ModelError(

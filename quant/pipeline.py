@@ -9,11 +9,12 @@ from __future__ import annotations
 import threading
 from concurrent.futures import Future
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from quant import hardware
+from quant import context, given, hardware
 from quant.errors import StageError
 from quant.evaluation import Evaluation, Wanted
 from quant.inputs import Inputs
@@ -26,7 +27,7 @@ from quant.workers import Job, Workers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from quant.matrix import Matrix
+    from quant.matrix import Cell, Matrix
     from quant.records import Backend, Format, Hardware, Model, Task
     from quant.scores import Scores
     from quant.stages.protocol import Message
@@ -60,6 +61,14 @@ class Pipeline:
         self._lock = threading.RLock()
         self._checkpoints: dict[tuple[str, str], Future[Checkpoint]] = {}
         self._scores: dict[tuple[str, str, Backend, int, Task, float], Future[Scores]] = {}
+
+    def check(self, cells: Sequence[Cell], *, pinned: bool = False) -> None:
+        """Find every mistake in what `cells` need, and files that the backend at hand cannot read, as `UsageError`."""
+        self.inputs.check(cells, pinned=pinned)
+        for model, fmt in {(cell.model.id, cell.format.id): (cell.model, cell.format) for cell in cells}.values():
+            if fmt.checkpoint and self.backend_for(fmt) == "hf":
+                made = self.inputs.given(model, fmt)
+                given.check_transformers(Path(made.path), hardware.missing(fmt, self.machine))
 
     def backend_for(self, fmt: Format, side: Format | None = None) -> Backend:
         """Backend that serves one side of comparisons with `fmt`, both alike unless a server serves one of them."""
@@ -138,7 +147,10 @@ class Pipeline:
             for want in wanted:
                 fail(want.future, error)
         else:
-            evaluation = Evaluation(self._context, side, made.result(), wanted)
             # An engine here must not make room for a server's side, which needs no device.
             workers = self.clients if side.backend == "server" else self.workers
-            workers.submit(Job("evaluate", evaluation.run, f"{side.label} {side.backend}"))
+            for served in dict.fromkeys(context.serving(side.model, want.task).context_tokens for want in wanted):
+                model = replace(side.model, context_tokens=served)
+                part = [want for want in wanted if context.serving(side.model, want.task) == model]
+                evaluation = Evaluation(self._context, side._replace(model=model), made.result(), part)
+                workers.submit(Job("evaluate", evaluation.run, f"{side.label} {side.backend} {served}"))

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from quant import recipe
+from quant import hub, recipe
 from quant.claims import VETO, Profile
 from quant.environment import DEFAULT_MATRIX
 from quant.errors import MatrixError, closest
@@ -88,7 +88,7 @@ class Source:
         if isinstance(said, str):
             found = recipe.read((self.path.parent / said).resolve())
         elif isinstance(said, dict):
-            found = recipe.checked(tuple(said.items()), place)
+            found = recipe.with_ignored(recipe.checked(tuple(said.items()), place))
         else:
             raise self.error(where, f"a recipe is a table or names a YAML file, found {said!r}")
         if {"family", "needs"} <= {*value}:
@@ -101,7 +101,7 @@ class Source:
         changes: dict[str, Any] = {}
         for field in ("source", "folder", "texts", "checkpoint"):
             said = getattr(entry, field, "")
-            if said and ":" not in said:  # else a hub or a store elsewhere
+            if said and not hub.elsewhere(said):
                 changes[field] = str((self.path.parent / said).resolve())
         if isinstance(inner := getattr(entry, "calibration", None), Calibration):
             changes["calibration"] = self._placed(inner)

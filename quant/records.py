@@ -6,15 +6,16 @@ Units are in the names. Hashes are SHA-256 in hexadecimal.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-SCHEMA = 2
+SCHEMA = 3
 
 Family = Literal["bf16", "fp8", "int8", "int4", "fp4"]
 Backend = Literal["vllm", "hf", "server"]
 Status = Literal["PASS", "FAIL", "INCONCLUSIVE"]
+Place = Literal["device", "host", "disk"]  # where a model lies while it is quantized
 Definition = Literal["macro", "item"]
 TaskType = Literal[
     # The six task types of arXiv:2409.11055, plus the two that arXiv:2411.02355 adds, plus language modelling.
@@ -37,23 +38,28 @@ class Record(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Calibration(Record, frozen=True, kw_only=True):
     """What a calibrated method sees: of `texts` the first `samples`, cut at `tokens`.
 
-    `texts` is a JSONL file with `text` (or its URL), or a data set of the hub with `text` or `messages` in its rows.
-    A format's own values come before those of the model, which stand for what is left out.
+    `texts` is a JSONL file with `text` (or its URL), or a data set of the hub with `text` or `messages` in its rows, to
+    which `revision` belongs. A format's own values come before those of the model, which stand for what is left out.
     """
 
     texts: str = ""
+    revision: str = ""
     samples: int = 0
     tokens: int = 0
 
 
 class Shape(Record, frozen=True, kw_only=True):
-    """What a model's memory follows from: `linear` of its `parameters` are weights that formats quantize."""
+    """What a model's memory follows from: `linear` of its `parameters` are weights that formats quantize.
+
+    `hidden` is the width of what one layer hands to the next; with 0, activations of calibration texts are not counted.
+    """
 
     parameters: int
     linear: int
     layers: int
     kv_heads: int
     head_dim: int
+    hidden: int = 0
 
 
 class Model(Record, frozen=True, kw_only=True):
@@ -62,6 +68,7 @@ class Model(Record, frozen=True, kw_only=True):
     `source` is a folder, `hub:<organisation>/<name>` or a URL; `revision` belongs to the hub. `calibration` says which
     texts are like those that the model is used for, and how many of them calibrated formats need. `shape` is read from
     the model's files if not stated. `tensor_parallel` counts the devices that serve it, 0: as few as hold it.
+    Tasks whose documents `context_tokens` do not hold are served with `longest_context_tokens`; 0: none is longer.
     """
 
     id: str
@@ -69,6 +76,7 @@ class Model(Record, frozen=True, kw_only=True):
     revision: str = ""
     dtype: str = "bfloat16"
     context_tokens: int
+    longest_context_tokens: int = 0
     tensor_parallel: int = 0
     shape: Shape | None = None
     engine: dict[str, Any] = {}
@@ -125,15 +133,21 @@ class Format(Record, frozen=True, kw_only=True):
     checkpoint: str = ""
 
 
+Chance = Annotated[float, msgspec.Meta(ge=0, lt=1)]  # the rate at which guessing is right
+Chances = Chance | dict[str, Chance]  # of a whole task, or of some of its subtasks by lm-eval's name
+
+
 class Task(Record, frozen=True, kw_only=True):
     """An lm-eval task or group: `lm_eval` is its name there, `folder` holds its YAML and data ("" for lm-eval's own).
 
     `items` bounds the documents scored: a random subset, the same for every model and format; 0 takes all.
     With `chat_template`, prompts are rendered by the checkpoint's own chat template, few-shot examples as turns of
-    their own. `cluster` names the field of a document that dependent items share, such as the passage they ask about.
-    `shots` replaces the task's own number of few-shot examples; `metadata` goes to a task that makes its documents
-    (RULER's `max_seq_lengths`). `datasets` are those on the hub that lm-eval's own tasks read; with `runs_code`, what a
-    model writes is executed, which a run must allow.
+    their own. `chance` is the rate at which guessing is right, of the whole task or of subtasks by name; where it is
+    not stated, it follows from the choices of each document, and is 0 where there are none. `cluster` names the field
+    of a document that dependent items share, such as the passage they ask about. `shots` replaces the task's own number
+    of few-shot examples; `metadata` goes to a task that makes its documents (RULER's `max_seq_lengths`). `datasets` are
+    those on the hub that lm-eval's own tasks read, `resources` what they read besides: URLs, `metric:<name>` of
+    `evaluate`, `nltk:<data>`. With `runs_code`, what a model writes is executed, which a run must allow.
     """
 
     id: str
@@ -142,13 +156,14 @@ class Task(Record, frozen=True, kw_only=True):
     folder: str = ""
     metric: str
     filter: str = "none"
-    chance: float = 0.0
+    chance: Chances | None = None
     items: int = 0
     chat_template: bool = False
     cluster: str = ""
     shots: int | None = None
     metadata: dict[str, Any] = {}
     datasets: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
     runs_code: bool = False
 
     def __hash__(self) -> int:
@@ -160,7 +175,10 @@ class Suite(Record, frozen=True, kw_only=True):
     """A declared family of cells: multiplicity is controlled over its tasks, whatever a run selects of them.
 
     `items` bounds the documents of each task, as in `Task`. `definition` is the average that gates: `macro` weighs all
-    tasks alike, `item` all items.
+    tasks alike, `item` all items. With `normalised`, each item's score y is judged as (y - c)/(1 - c), c its chance:
+    a guess scores 0 on average, and less than 0 is no error. So the Open LLM Leaderboard V2 does (its documentation,
+    "Scores Normalization"), which sets the mean of a subtask to 0 where it lies below; here it stays, and items of
+    larger subtasks are not worth less.
     """
 
     id: str
@@ -169,12 +187,13 @@ class Suite(Record, frozen=True, kw_only=True):
     tasks: tuple[str, ...]
     items: int = 0
     definition: Definition = "macro"
+    normalised: bool = False
 
 
 class Hardware(Record, frozen=True, kw_only=True):
     """What a machine is. `kind` is the hardware class that keys and baselines carry, e.g. `cpu-avx512`.
 
-    `memory_bytes` is one device's memory, the machine's for CPUs; 0 if unknown.
+    `memory_bytes` is one device's memory, the machine's for CPUs; `host_bytes` that of a GPU's machine. 0 if unknown.
     """
 
     kind: str
@@ -183,6 +202,7 @@ class Hardware(Record, frozen=True, kw_only=True):
     capabilities: frozenset[str]
     driver: str = ""
     memory_bytes: int = 0
+    host_bytes: int = 0
 
 
 class Environment(Record, frozen=True, kw_only=True):

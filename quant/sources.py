@@ -11,6 +11,8 @@ import time
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from quant import hub
 from quant.errors import UsageError
 from quant.redaction import redact
@@ -19,6 +21,7 @@ from quant.store import Busy
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from quant.records import Calibration
     from quant.store import Store
 
 KIND, PAYLOAD = "sources", "files"  # of the store's entries; a payload lies beside its manifest, not around it
@@ -27,7 +30,7 @@ BUSY_SECONDS = 0.5
 
 def is_url(source: str) -> bool:
     """Say whether a source names a file system, such as `s3://bucket/model`; `hub:` is none."""
-    return "://" in source
+    return hub.elsewhere(source) and not source.startswith(hub.HUB)
 
 
 def fetch(url: str, store: Store, where: str) -> Path:
@@ -35,13 +38,25 @@ def fetch(url: str, store: Store, where: str) -> Path:
     return _kept({"url": redact(url)}, store, lambda target: _copy(url, target, where))
 
 
-def texts(source: str, store: Store, where: str) -> Path:
-    """Return calibration texts from elsewhere as a JSONL file: that of a URL, or the rows of a hub's data set."""
+def kept(url: str, store: Store) -> Path | None:
+    """Return the local copy of a URL's file or folder if there is one; fetches nothing."""
+    folder = store.find(KIND, {"url": redact(url)})
+    return folder / PAYLOAD if folder else None
+
+
+def texts(calibration: Calibration, store: Store, where: str) -> Calibration:
+    """Return a calibration whose texts are a JSONL file here: that of a URL, or the rows of a hub's data set.
+
+    Of a data set, `revision` is then the commit that it stood for.
+    """
+    source = calibration.texts
     if is_url(source):
-        return fetch(source, store, where)
-    folder = hub.Repository.of(source).folder(where, kind="dataset")
-    key = {"data_set": source, "commit": hub.commit(folder)}
-    return _kept(key, store, lambda target: _write(folder, target, where))
+        return replace(calibration, texts=str(fetch(source, store, where)))
+    folder = hub.Repository.of(source, calibration.revision).folder(where, kind="dataset")
+    commit = hub.commit(folder)
+    key = {"data_set": source.partition("@")[0], "commit": commit}
+    file = _kept(key, store, lambda target: _write(folder, target, where))
+    return replace(calibration, texts=str(file), revision=commit)
 
 
 def _kept(key: dict[str, Any], store: Store, make: Callable[[Path], None]) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from quant.endpoint import Endpoint
-from quant.records import Backend, Mixed, Recipe, Record, Search
+from quant.records import Backend, Chances, Mixed, Place, Recipe, Record, Search
 from quant.scores import Item
 
 SCORES, SAMPLES, CHOICE = "scores.json", "samples.jsonl", "choice.json"
@@ -19,7 +19,7 @@ class QuantizeRequest(Record, frozen=True, kw_only=True):
     """Quantize the model in `model` by `recipe` into the empty folder `output`.
 
     `search` and `mixed` leave a part of the recipe open; what was chosen, and why, is written to `choice.json` beside
-    the weights.
+    the weights. The model lies in `place` meanwhile, with `resident_bytes` of one on disk in the host's memory.
     """
 
     label: str
@@ -33,6 +33,8 @@ class QuantizeRequest(Record, frozen=True, kw_only=True):
     seed: int = 0
     search: Search | None = None
     mixed: Mixed | None = None
+    place: Place = "device"
+    resident_bytes: int = 0
 
 
 class TaskRequest(Record, frozen=True, kw_only=True):
@@ -42,7 +44,8 @@ class TaskRequest(Record, frozen=True, kw_only=True):
     are those from place `start` on, up to the share `share` of the task. With `chat_template`, prompts are rendered by
     the checkpoint's own chat template, few-shot examples as turns of their own. `cluster` names the field of a document
     that items of one cluster share. `shots`, if given, replaces the number of few-shot examples, and `metadata` is what
-    lm-eval hands to tasks that make their documents, besides the checkpoint's tokenizer.
+    lm-eval hands to tasks that make their documents, besides the checkpoint's tokenizer. `chance` as in `Task`.
+    `web` maps URLs that the task asks for to local files, which it is given in their place.
     """
 
     id: str
@@ -58,6 +61,8 @@ class TaskRequest(Record, frozen=True, kw_only=True):
     cluster: str = ""
     shots: int | None = None
     metadata: dict[str, Any] | None = None
+    chance: Chances | None = None
+    web: dict[str, str] = {}  # noqa: RUF012 - msgspec gives each record its own
 
 
 class EvaluateRequest(Record, frozen=True, kw_only=True):

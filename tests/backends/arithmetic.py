@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     Rounding = Callable[[torch.Tensor], torch.Tensor]
+    Product = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 KV_SCALES = ("k_scale", "v_scale")
 E2M1 = torch.tensor([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0])
@@ -30,31 +31,43 @@ def tensors(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "model.safetensors")
 
 
-def decoded(folder: Path) -> dict[str, torch.Tensor]:
-    """Return the weights in float32 under the base's names."""
+def decoded(folder: Path, product: Product | None = None) -> dict[str, torch.Tensor]:
+    """Return the weights in float32 under the base's names; `product` multiplies integers by their steps."""
     stored, out = tensors(folder), {}
     for name, tensor in stored.items():
         module, _, kind = name.rpartition(".")
         if kind in ("weight", "weight_packed") and f"{module}.weight_scale" in stored:
-            out[f"{module}.weight"] = _weight(module, tensor, stored)
+            out[f"{module}.weight"] = _weight(module, tensor, stored, product or exact)
         elif kind == "weight":
             out[name] = tensor.float()
     return out
 
 
-def _weight(module: str, tensor: torch.Tensor, stored: dict[str, torch.Tensor]) -> torch.Tensor:
+def _weight(module: str, tensor: torch.Tensor, stored: dict[str, torch.Tensor], product: Product) -> torch.Tensor:
     scale = stored[f"{module}.weight_scale"]
     if tensor.dtype == torch.uint8:
         values = _e2m1(tensor)
         steps = scale.float() / stored[f"{module}.weight_global_scale"] if scale.dtype != torch.uint8 else _e8m0(scale)
     elif tensor.dtype == torch.int32:
-        zero = stored.get(f"{module}.weight_zero_point")
-        values, steps = _nibbles(tensor) - 8.0, scale.float()
+        zero, columns = stored.get(f"{module}.weight_zero_point"), int(stored[f"{module}.weight_shape"][1])
+        bits = 32 * tensor.shape[1] // columns
+        values, steps = _integers(tensor, bits), scale.float()
         if zero is not None:
-            values = values - _spread(_nibbles(zero.T).T - 8.0, values.shape)
+            values = values - _spread(_integers(zero.T, bits).T, values.shape)
     else:
         values, steps = tensor.float(), scale.float()
+    return product(values, steps)
+
+
+def exact(values: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+    """Multiply by steps as they are."""
     return values * _spread(steps, values.shape)
+
+
+def in_fp8(values: torch.Tensor, steps: torch.Tensor) -> torch.Tensor:
+    """Multiply in FP8: CUTLASS keeps an eighth of a group's step in FP8, under one scale a row, and so its products."""
+    row = _amax(steps) / FP8_MAX
+    return to_fp8(exact(values, to_fp8(to_fp8(steps / row) / 8))) * 8 * row
 
 
 def _spread(steps: torch.Tensor, shape: torch.Size) -> torch.Tensor:
@@ -64,10 +77,10 @@ def _spread(steps: torch.Tensor, shape: torch.Size) -> torch.Tensor:
     return steps.repeat_interleave(rows, 0).repeat_interleave(columns, 1)
 
 
-def _nibbles(packed: torch.Tensor) -> torch.Tensor:
-    """Unpack eight 4-bit numbers of each int32, the lowest bits first."""
-    shifts = torch.arange(0, 32, 4, dtype=torch.int32)
-    return ((packed[..., None] >> shifts) & 15).flatten(-2).float()
+def _integers(packed: torch.Tensor, bits: int) -> torch.Tensor:
+    """Unpack the signed numbers of each int32, the lowest bits first; they are stored half their range up."""
+    shifts = torch.arange(0, 32, bits, dtype=torch.int32)
+    return ((packed[..., None] >> shifts) & (2**bits - 1)).flatten(-2).float() - 2 ** (bits - 1)
 
 
 def _e2m1(packed: torch.Tensor) -> torch.Tensor:
@@ -201,6 +214,9 @@ def variants(base: Path, made: Path, prompts: list[list[int]], dtype: str) -> It
     linear = [name.removesuffix(".weight_scale") for name in stored if name.endswith(".weight_scale")]
     rounding = group["input_activations"] or {"type": "float", "num_bits": 4, "strategy": "group"}
     named, other = ("as named", "weights alone") if group["input_activations"] else ("activations too", "as named")
-    yield other, logprobs(base, weights, prompts, {}, dtype)
-    for rounds in roundings(rounding, stored):
-        yield named, logprobs(base, weights, prompts, {name: rounds(name) for name in linear}, dtype)
+    float_inputs = (group["input_activations"] or {}).get("type") == "float"
+    products = (exact, in_fp8) if float_inputs and group["weights"]["type"] == "int" else (exact,)
+    for weights in (decoded(made, product) for product in products):
+        yield other, logprobs(base, weights, prompts, {}, dtype)
+        for rounds in roundings(rounding, stored):
+            yield named, logprobs(base, weights, prompts, {name: rounds(name) for name in linear}, dtype)

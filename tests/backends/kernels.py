@@ -7,8 +7,10 @@ reason. vLLM's Python is asked with a platform that only has a compute capabilit
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from quant.stages.engines import name_the_cpu_build
@@ -16,7 +18,7 @@ from quant.stages.engines import name_the_cpu_build
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-WEIGHTS_ALONE = ("Marlin", "Machete", "Humming")  # kernels that leave activations in 16 bits
+WEIGHTS_ALONE = ("AllSpark", "Marlin", "Machete", "Humming")  # kernels that leave activations in 16 bits
 # From which compute capability on vLLM's C++ has an operator (csrc, scaled_mm_entry.cu and nvfp4_scaled_mm_entry.cu).
 OPERATORS = {
     "cutlass_scaled_mm_supports_fp8": 89,
@@ -24,11 +26,12 @@ OPERATORS = {
     "cutlass_scaled_mm_supports_fp4": 100,
 }
 INT8_BELOW = 100  # scaled_mm_helper.hpp: "Int8 not supported on SM100"
-PACKAGES = ("has_flashinfer", "has_flashinfer_cutedsl")  # vLLM's CUDA wheel requires it
+GPUS = (80, 86, 89, 90, 100, 103, 120)
+WITHOUT = " without FlashInfer"
 
 
-def pretend(compute: int) -> None:
-    """Have every module of vLLM see a GPU of this compute capability, with vLLM's default packages."""
+def pretend(compute: int, *, flashinfer: bool) -> None:
+    """Have every module of vLLM see a GPU of this compute capability; vLLM's CUDA wheel requires FlashInfer."""
     from vllm.platforms.interface import DeviceCapability, Platform, PlatformEnum
 
     class Gpu(Platform):  # type: ignore[misc]
@@ -41,11 +44,18 @@ def pretend(compute: int) -> None:
 
     names: dict[str, Any] = {name: (lambda _c=0, least=least: compute >= least) for name, least in OPERATORS.items()}
     names |= {"CUTLASS_BLOCK_FP8_SUPPORTED": compute >= OPERATORS["cutlass_scaled_mm_supports_block_fp8"]}
-    names |= {name: lambda: True for name in PACKAGES} | {"current_platform": Gpu()}
+    names |= {"has_flashinfer": lambda: flashinfer, "has_flashinfer_cutedsl": lambda: flashinfer}
+    names |= {"current_platform": Gpu()}
     names |= {"cutlass_fp8_supported": lambda: compute >= OPERATORS["cutlass_scaled_mm_supports_fp8"]}
     for module in [one for name, one in sys.modules.items() if name.startswith("vllm.")]:
         for name in names.keys() & vars(module).keys():
             setattr(module, name, names[name])
+
+
+def called(function: Callable[..., Any], *args: Any, **named: Any) -> Any:
+    """Call a function of vLLM with those of the `named` arguments that its version has (0.26 to 0.32 were asked)."""
+    known = inspect.signature(function).parameters
+    return function(*args, **{name: value for name, value in named.items() if name in known})
 
 
 def choices() -> dict[str, Callable[[int], str]]:
@@ -56,15 +66,17 @@ def choices() -> dict[str, Callable[[int], str]]:
     from vllm.model_executor.layers.quantization.utils import quant_utils as keys
     from vllm.scalar_type import scalar_types
 
+    def scaled(config: Any, kernels: Any, compute: int, quantization: str) -> str:
+        choose = linear.choose_scaled_mm_linear_kernel
+        return str(called(choose, config, kernels, compute, quantization=quantization).__name__)
+
     def fp8(weight: Any, activation: Any) -> Callable[[int], str]:
         config = {"input_dtype": torch.bfloat16, "out_dtype": torch.bfloat16, "weight_shape": (256, 256)}
         config |= {"weight_quant_key": weight, "activation_quant_key": activation}
         blocks = activation.scale.group_shape.is_per_group()
         kernels = linear._POSSIBLE_FP8_BLOCK_KERNELS if blocks else linear._POSSIBLE_FP8_KERNELS
         return lambda compute: (
-            linear.choose_scaled_mm_linear_kernel(
-                linear.FP8ScaledMMLinearLayerConfig(**config), kernels, compute, quantization="fp8_w8a8"
-            ).__name__
+            scaled(linear.FP8ScaledMMLinearLayerConfig(**config), kernels, compute, "fp8_w8a8")
             if compute >= schemes.CompressedTensorsW8A8Fp8.get_min_capability()
             else "Marlin, since W8A8 becomes W8A16"
         )
@@ -73,19 +85,19 @@ def choices() -> dict[str, Callable[[int], str]]:
         config = linear.Int8ScaledMMLinearLayerConfig(
             is_channelwise=True, is_static_input_scheme=False, input_symmetric=True
         )
-        kernel = linear.choose_scaled_mm_linear_kernel(
-            config, linear._POSSIBLE_INT8_KERNELS, compute, quantization="int8_w8a8"
-        )
-        return str(kernel.__name__) if compute < INT8_BELOW else "no INT8 from SM100 on"
+        kernel = scaled(config, linear._POSSIBLE_INT8_KERNELS, compute, "int8_w8a8")
+        return kernel if compute < INT8_BELOW else "no INT8 from SM100 on"
 
-    def mixed(weight: Any, activation: Any, only: int = 0) -> Callable[[int], str]:
-        config = linear.MPLinearLayerConfig(
+    def mixed(weight: Any, activation: Any, only: int = 0, group: int = 128) -> Callable[[int], str]:
+        config = called(
+            linear.MPLinearLayerConfig,
             full_weight_shape=(256, 256),
             partition_weight_shape=(256, 256),
             weight_type=weight,
             act_type=activation,
-            group_size=128,
+            group_size=group,
             zero_points=False,
+            has_g_idx=False,
             out_type=torch.bfloat16,
         )
         return lambda compute: (
@@ -94,12 +106,15 @@ def choices() -> dict[str, Callable[[int], str]]:
             else str(linear.choose_mp_linear_kernel(config, compute).__name__)
         )
 
-    mxfp4 = lambda _compute: type(linear.init_mxfp4_linear_kernel(keys.kMxfp4Dynamic)).__name__  # noqa: E731
+    def mxfp4(_compute: int) -> str:
+        return type(called(linear.init_mxfp4_linear_kernel, activation_quant_key=keys.kMxfp4Dynamic)).__name__
+
     return {
         "w8a8-fp8": fp8(keys.kFp8StaticChannelSym, keys.kFp8DynamicTokenSym),
         "w8a8-fp8-static": fp8(keys.kFp8StaticTensorSym, keys.kFp8StaticTensorSym),
         "w8a8-fp8-block": fp8(keys.kFp8Static128BlockSym, keys.kFp8Dynamic128Sym),
         "w8a8-int8": int8,
+        "w8a16": mixed(scalar_types.uint8b128, torch.bfloat16, group=-1),
         "w4a16": mixed(scalar_types.uint4b8, torch.bfloat16),
         "w4a8": mixed(scalar_types.int4, torch.bfloat16),
         "w4afp8": mixed(scalar_types.int4, torch.float8_e4m3fn, only=90),
@@ -127,9 +142,10 @@ def main() -> None:
     name_the_cpu_build()
     found = {}
     asked = choices()
-    for compute in (80, 89, 90, 100):
-        pretend(compute)
-        found[f"sm{compute}"] = {name: kernel(name, choose, compute) for name, choose in asked.items()}
+    for compute, flashinfer in product(GPUS, (True, False)):
+        pretend(compute, flashinfer=flashinfer)
+        row = {name: kernel(name, choose, compute) for name, choose in asked.items()}
+        found[f"sm{compute}{'' if flashinfer else WITHOUT}"] = row
     sys.stdout.write(json.dumps(found) + "\n")
 
 

@@ -25,6 +25,7 @@ SCHEMES: dict[str, tuple[str, bool]] = {
     "w8a8-fp8-static": ("FP8", True),
     "w8a8-fp8-block": ("FP8_BLOCK", False),
     "w8a8-int8": ("W8A8", False),
+    "w8a16": ("W8A16", False),
     "w4a16": ("W4A16", False),
     "w4a16-asym": ("W4A16_ASYM", False),
     "w4a8": ("W4A8", False),

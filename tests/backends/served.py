@@ -35,9 +35,9 @@ def dtype(scheme: str, backend: Backend) -> str:
 
 def request(checkpoint: Path, backend: Backend) -> EvaluateRequest:
     """Ask for a checkpoint as the pipeline does."""
-    engine: dict[str, Any] = {"max_logprobs": -1, "gpu_memory_utilization": 0.1} if backend == "vllm" else {}
+    engine: dict[str, Any] = {"max_logprobs": -1} if backend == "vllm" else {}
     if backend == "vllm" and torch.cuda.is_available():
-        engine["enforce_eager"] = True
+        engine |= {"enforce_eager": True, "gpu_memory_utilization": 0.05, "kv_cache_memory_bytes": 2**28}
     return EvaluateRequest(
         label=checkpoint.name,
         checkpoint=str(checkpoint),

@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from quant import hardware
+from quant import given, hardware
+from quant.environment import versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+
+pytestmark = pytest.mark.xdist_group("backends")  # checkpoints are made and served once
 
 KIND = hardware.probe().kind
 ROW = hardware.probe().capabilities
@@ -62,14 +66,40 @@ def test_transformers_computes_every_scheme_as_named(scheme: str, answer: Callab
     assert show(answer(scheme, "hf"), "transformers") == "as named"
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_a_checkpoint_from_elsewhere_needs_what_its_recipe_would_need(scheme: str, checkpoints: Path) -> None:
+    assert given.scheme(checkpoints / scheme).needs == (need(scheme),)
+
+
 @pytest.fixture(scope="module")
 def chosen(program: Callable[..., str]) -> dict[str, dict[str, str]]:
     """Return SM -> capability -> the kernel that vLLM's own lists give it, or why none."""
     return dict(json.loads(program("kernels.py").splitlines()[-1]))
 
 
-@pytest.mark.parametrize("sm", ["sm80", "sm89", "sm90", "sm100"])
-def test_gpu_row_follows_the_conditions_of_vllms_kernels(sm: str, chosen: dict[str, dict[str, str]]) -> None:
-    served = {name for name, kernel in chosen[sm].items() if not kernel.startswith(("no ", "no:"))}
+GPUS = [sm for sm in hardware.CAPABILITIES if sm.startswith("sm")]
+PINNED = any(version.startswith("0.32.") for name, version in versions().items() if name.startswith("vllm"))
 
-    assert served == hardware.CAPABILITIES[sm] - {"kv-fp8"}, chosen[sm]
+
+def served(row: dict[str, str]) -> set[str]:
+    """Capabilities for which vLLM has a kernel."""
+    return {name for name, kernel in row.items() if not kernel.startswith(("no ", "no:"))}
+
+
+@pytest.mark.parametrize("without", ["", " without FlashInfer"])
+@pytest.mark.parametrize("sm", GPUS)
+def test_vllm_has_a_kernel_for_whatever_a_gpu_is_said_to_serve(
+    sm: str, without: str, chosen: dict[str, dict[str, str]]
+) -> None:
+    row = chosen[f"{sm}{without}"]
+
+    assert hardware.of_gpu(sm, flashinfer=not without) - {"kv-fp8"} <= served(row), row
+
+
+@pytest.mark.skipif(not PINNED, reason="the table says what the pinned vLLM 0.32 does not serve; older ones serve more")
+@pytest.mark.parametrize("without", ["", " without FlashInfer"])
+@pytest.mark.parametrize("sm", GPUS)
+def test_vllm_has_a_kernel_for_nothing_else(sm: str, without: str, chosen: dict[str, dict[str, str]]) -> None:
+    row = chosen[f"{sm}{without}"]
+
+    assert served(row) <= hardware.of_gpu(sm, flashinfer=not without), row

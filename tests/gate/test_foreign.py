@@ -24,6 +24,8 @@ from llmcompressor.modifiers.quantization import QuantizationModifier
 recipe = QuantizationModifier(targets="Linear", scheme="W8A8", ignore=["lm_head"])
 oneshot(model=sys.argv[1], recipe=recipe, output_dir=sys.argv[2])
 """
+METHODS = ("awq", "gptq", "fp8-dynamic", "fp8-static", "fp8-block", "modelopt", "modelopt-own-file")
+SLOW = pytest.mark.slow
 
 
 def test_what_a_plain_llmcompressor_script_wrote_passes(tmp_path: Path, gate: Gate) -> None:
@@ -33,12 +35,13 @@ def test_what_a_plain_llmcompressor_script_wrote_passes(tmp_path: Path, gate: Ga
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
-@pytest.mark.parametrize("method", ["awq", "gptq"])
-def test_four_bit_files_of_other_tools_pass(method: str, written: Callable[..., Path], gate: Gate) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_files_of_other_tools_pass(method: str, written: Callable[..., Path], gate: Gate) -> None:
     ended = gate(written(method))
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
-def test_one_layer_with_doubled_scales_is_proven_worse(written: Callable[..., Path], gate: Gate) -> None:
-    ended = gate(written("awq", spoil="model.layers.3."))
+@pytest.mark.parametrize("method", [pytest.param(name, marks=() if name == "awq" else SLOW) for name in METHODS])
+def test_one_layer_with_doubled_scales_is_proven_worse(method: str, written: Callable[..., Path], gate: Gate) -> None:
+    ended = gate(written(method, spoil="model.layers.3."))
     assert ended.returncode == 1, ended.stdout + ended.stderr

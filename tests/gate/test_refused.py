@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +25,8 @@ def test_a_scale_that_is_no_number_is_named(written: Callable[..., Path], gate: 
     tensors[f"{LAYER}.scales"][0, 3] = np.float16("nan")
     save_file(tensors, made / "model.safetensors")
     ended = gate(made)
-    assert (ended.returncode, f"{LAYER}.scales[0, 3]: expected a finite scale above 0" in ended.stderr) == (2, True)
+    named = f"{LAYER}.scales[0, 3]: expected a finite scale other than 0" in ended.stderr
+    assert (ended.returncode, named) == (2, True)
 
 
 def test_a_suite_that_is_not_named_is_asked_for(written: Callable[..., Path], gate: Gate, tmp_path: Path) -> None:
@@ -33,6 +35,23 @@ def test_a_suite_that_is_not_named_is_asked_for(written: Callable[..., Path], ga
     (base / "config.json").write_text("{}")
     ended = gate(written("awq"), f"--base={base}", "--suite=")
     assert (ended.returncode, "name the tasks to judge by: --suite" in ended.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("method", "why"),
+    [
+        ("gptq", "Transformers reads gptq files with packages that are not installed: gptqmodel"),
+        ("fp8-block", "Transformers does not compute fp8 files as they are meant; vLLM serves them"),
+    ],
+    ids=("gptq", "fp8-block"),
+)
+def test_files_that_transformers_cannot_serve_are_refused(
+    method: str, why: str, written: Callable[..., Path], gate: Gate
+) -> None:
+    if importlib.util.find_spec("gptqmodel") and "gptqmodel" in why:
+        pytest.skip("gptqmodel is installed: Transformers reads these files")
+    ended = gate(written(method, served=False), "--backend=hf")
+    assert (ended.returncode, why in ended.stderr) == (2, True), ended.stdout + ended.stderr
 
 
 @pytest.mark.parametrize("option", ["--gate=strict", "--matrix=nowhere.toml", "--backend=onnx"])

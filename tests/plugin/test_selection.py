@@ -10,6 +10,7 @@ from fixtures.options import pytest_addoption
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 # A format has nine tasks and one average.
 SELECTIONS = {
@@ -41,6 +42,15 @@ def test_an_unknown_format_is_answered_with_the_known_ones(session: Callable[...
     found = session("--formats", "int4")
     assert found.ret == pytest.ExitCode.USAGE_ERROR
     found.stderr.fnmatch_lines(["ERROR: *no format 'int4'*there are bf16, fp8-dynamic, fp8-static, *"])
+
+
+def test_a_matrix_file_that_replaces_something_is_named_at_the_head_of_a_run(
+    session: Callable[..., pytest.RunResult], tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('[formats.int8-rtn]\npurpose = "mine"\nrecipe.QuantizationModifier = { scheme = "W8A8" }\n')
+    found = session("--collect-only", "--matrix", file)
+    found.stdout.fnmatch_lines(["the matrix file replaces what the reference matrix says: formats.int8-rtn"])
 
 
 def test_the_options_are_few_and_frozen() -> None:

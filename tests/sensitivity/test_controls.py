@@ -35,7 +35,7 @@ def subset(pair: Pair, items: int, draw: random.Random) -> Pair:
         kept = tuple(item for item in scores.items if item.doc_hash in chosen)
         return structs.replace(scores, items=kept, planned=len(kept))
 
-    return Pair(cut(pair.base), cut(pair.quantized), pair.chance)
+    return Pair(cut(pair.base), cut(pair.quantized))
 
 
 def alarms(trial: Trial, pairs: list[Pair], items: int) -> list[str]:

@@ -46,11 +46,12 @@ class World:
         self.cells = [cell for cell in declared.cells("reference", (), [FORMAT]) if cell.task.id in TASKS]
         self.base, self.quantized = Side(self.model, BASE, "hf"), Side(self.model, self.format, "hf")
 
-    def keep(self, side: Side, cell: Cell, lost: int) -> None:
+    def keep(self, side: Side, cell: Cell, lost: int, chance: float = 0.0) -> None:
         """Put the scores of all items into the store: of 100, the first `lost` are wrong, the rest right."""
         series = find(self.context, side, cell.task, self.checkpoint(side))
         items = tuple(
-            Item(doc_hash=f"d{n}", prompt_hash="p", target_hash="t", score=float(n % 100 >= lost)) for n in range(ITEMS)
+            Item(doc_hash=f"d{n}", prompt_hash="p", target_hash="t", score=float(n % 100 >= lost), chance=chance)
+            for n in range(ITEMS)
         )
         part = TaskScores(items=items, start=0, documents=ITEMS, seconds=1, load_seconds=1, started=0, engine={})
         with self.store.workspace() as space:
@@ -61,16 +62,24 @@ class World:
         base = self.pipeline.inputs.base(self.model)
         return base if side.format is BASE else structs.replace(base, format=FORMAT, files={"model": "quantized"})
 
-    def verdicts(self, lost: dict[str, int], *, average: bool = False, claims: tuple[str, ...] = TASKS) -> Verdicts:
+    def verdicts(
+        self,
+        lost: dict[str, int],
+        *,
+        average: bool = False,
+        claims: tuple[str, ...] = TASKS,
+        gate: Gate = GATE,
+        chance: float = 0.0,
+    ) -> Verdicts:
         """Judge a checkpoint that has lost this many of 100 items of each task; the base has lost none."""
         key = self.pipeline.inputs.checkpoint_key(self.model, self.format)
         with self.store.workspace() as space:
             (space / CHECKPOINT).write_bytes(msgspec.json.encode(self.checkpoint(self.quantized)))
             self.store.commit("checkpoints", "quantized", key, space)
         for cell in self.cells:
-            self.keep(self.base, cell, 0)
-            self.keep(self.quantized, cell, lost[cell.task.id])
-        made = Verdicts(self.pipeline, self.cells, GATE, tasks=claims, average=average)
+            self.keep(self.base, cell, 0, chance)
+            self.keep(self.quantized, cell, lost[cell.task.id], chance)
+        made = Verdicts(self.pipeline, self.cells, gate, tasks=claims, average=average)
         made.start()
         for claim in (*made.tasks.values(), *([made.average] if made.average else [])):
             claim.result(30)

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from random import Random
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
+import pytest
 
+from quant.errors import TaskError
+from quant.stages.chance import check
 from quant.stages.documents import Documents, _draw_examples_by_document, _forget_modules, by_subtask, choose, order
 from quant.stages.protocol import TaskRequest
 
-if TYPE_CHECKING:
-    import pytest
-
 TASK = TaskRequest(id="facts", lm_eval="facts", include="", metric="acc", filter="none")
+
+
+def test_a_rate_of_a_subtask_that_there_is_not_is_an_error() -> None:
+    task = msgspec.structs.replace(TASK, chance={"places": 0.2, "teams": 0.5})
+    with pytest.raises(TaskError, match="task 'facts': `chance` names 'teams', which is no subtask of 'facts'"):
+        check(task, ("people", "places"))
 
 
 def chosen(documents: int, **changes: Any) -> list[int]:
@@ -98,8 +106,9 @@ def test_documents_have_examples_of_their_own() -> None:
     assert drawn[1].split("] ")[0] != drawn[2].split("] ")[0]
 
 
-def test_a_tasks_own_modules_are_forgotten_and_lm_evals_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded = ("lm_eval.tasks.ruler.cwe_utils", "lm_eval.tasks.manager", "lm_eval.api")
-    monkeypatch.setattr(sys, "modules", dict.fromkeys(loaded))
+def test_a_tasks_own_modules_that_keep_random_numbers_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawing, other = SimpleNamespace(RNG=Random(1)), SimpleNamespace(WORDS=["a"])
+    ruler = {"lm_eval.tasks.ruler.cwe_utils": drawing, "lm_eval.tasks.ruler.niah_utils": other}
+    monkeypatch.setattr(sys, "modules", {**ruler, "lm_eval.tasks.manager": drawing, "lm_eval.api": drawing})
     _forget_modules()
-    assert list(sys.modules) == ["lm_eval.tasks.manager", "lm_eval.api"]
+    assert list(sys.modules) == ["lm_eval.tasks.ruler.niah_utils", "lm_eval.tasks.manager", "lm_eval.api"]

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 BASE = {"architectures": ["LlamaForCausalLM"], "hidden_size": 8, "num_hidden_layers": 2, "vocab_size": 16}
 
 
-def group(bits: int, kind: str, inputs: int | None = None) -> dict[str, Any]:
-    acts = {"num_bits": inputs, "type": kind} if inputs else None
-    return {"weights": {"num_bits": bits, "type": kind}, "input_activations": acts}
+def group(bits: int, kind: str, inputs: int | None = None, *, dynamic: bool = True, **weights: Any) -> dict[str, Any]:
+    acts = {"num_bits": inputs, "type": kind, "dynamic": dynamic} if inputs else None
+    return {"weights": {"num_bits": bits, "type": kind, **weights}, "input_activations": acts}
 
 
 def tensors(*groups: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -37,15 +37,21 @@ def folder(at: Path, quantization: Any = None, **changes: Any) -> Path:
     [
         (tensors(group(8, "int", 8)), "int8", ("w8a8-int8",)),
         (tensors(group(8, "float", 8)), "fp8", ("w8a8-fp8",)),
+        (tensors(group(8, "float", 8, dynamic=False)), "fp8", ("w8a8-fp8-static",)),
+        (tensors(group(8, "float", 8, strategy="block")), "fp8", ("w8a8-fp8-block",)),
+        (tensors(group(4, "float", 4, group_size=16)), "fp4", ("nvfp4",)),
+        (tensors(group(4, "float", group_size=32)), "fp4", ("mxfp4a16",)),
         (tensors(group(4, "int")), "int4", ("w4a16",)),
         (tensors(group(8, "int", 8), group(4, "int")), "int4", ("w8a8-int8", "w4a16")),
         (tensors(group(8, "float", 8), kv_cache_scheme={"num_bits": 8}), "fp8", ("w8a8-fp8", "kv-fp8")),
         ({"quant_method": "awq", "bits": 4}, "int4", ("w4a16",)),
         ({"quant_method": "gptq", "bits": 8}, "int8", ("w8a16",)),
-        ({"quant_method": "fp8"}, "fp8", ("w8a8-fp8",)),
+        ({"quant_method": "fp8", "activation_scheme": "dynamic"}, "fp8", ("w8a8-fp8-static",)),
+        ({"quant_method": "fp8", "weight_block_size": [128, 128]}, "fp8", ("w8a8-fp8-block",)),
         ({"quant_method": "fbgemm_fp8"}, "fp8", ("w8a8-fp8",)),
-        ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, "fp4", ("w4a4-fp4",)),
-        ({"quant_method": "mxfp4"}, "fp4", ("w4a16-fp4",)),
+        ({"quant_method": "modelopt", "quant_algo": "NVFP4"}, "fp4", ("nvfp4",)),
+        ({"quant_method": "modelopt", "quant_algo": "FP8_PB_WO"}, "fp8", ("w8a8-fp8-block",)),
+        ({"quant_method": "mxfp4"}, "fp4", ("mxfp4a16",)),
         ({"quant_method": "bitsandbytes", "load_in_4bit": True}, "int4", ("bitsandbytes",)),
     ],
 )
@@ -57,7 +63,7 @@ def test_modelopts_own_file_is_read(tmp_path: Path) -> None:
     made = folder(tmp_path / "made")
     own = {"quantization": {"quant_algo": "FP8", "kv_cache_quant_algo": "FP8"}}
     (made / "hf_quant_config.json").write_text(json.dumps(own))
-    assert given.scheme(made) == ("fp8", ("w8a8-fp8", "kv-fp8"))
+    assert given.scheme(made) == ("fp8", ("w8a8-fp8-static", "kv-fp8"))
 
 
 @pytest.mark.parametrize(
@@ -66,7 +72,7 @@ def test_modelopts_own_file_is_read(tmp_path: Path) -> None:
         (None, "expected a quantization_config"),
         ({"quant_method": "magic"}, "'magic' is unknown here; known are compressed-tensors, awq"),
         ({"quant_method": "gptq", "bits": 3}, "bits is 3; known are 4 and 8"),
-        (tensors(group(2, "int")), "weights of 2 bits"),
+        (tensors(group(2, "int")), "2 int 16 is unknown; known are 8 float 8 float"),
     ],
 )
 def test_what_is_not_known_is_named(tmp_path: Path, said: Any, message: str) -> None:
@@ -95,3 +101,22 @@ def test_one_folder_is_not_its_own_base(tmp_path: Path) -> None:
 
 def test_a_pair_that_fits_is_accepted(tmp_path: Path) -> None:
     given.check_pair(folder(tmp_path / "base"), folder(tmp_path / "made", {"quant_method": "fp8"}))
+
+
+def test_files_that_transformers_reads_with_other_packages_are_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(given.TRANSFORMERS, "gptq", ("json", "not_installed"))
+    made = folder(tmp_path / "made", {"quant_method": "gptq", "bits": 4})
+    with pytest.raises(ModelError, match="are not installed: not_installed; vLLM serves them here: --backend vllm"):
+        given.check_transformers(made, lacking=())
+
+
+def test_files_that_transformers_computes_otherwise_are_refused_with_where_they_can_be_served(tmp_path: Path) -> None:
+    made = folder(tmp_path / "made", {"quant_method": "fp8", "weight_block_size": [128, 128]})
+    with pytest.raises(ModelError, match=r"does not compute fp8 files as they are meant; vLLM .* has w8a8-fp8-block"):
+        given.check_transformers(made, lacking=("w8a8-fp8-block",))
+
+
+def test_files_that_transformers_computes_as_named_are_accepted(tmp_path: Path) -> None:
+    given.check_transformers(folder(tmp_path / "made", tensors(group(8, "int", 8))), lacking=("w8a8-int8",))

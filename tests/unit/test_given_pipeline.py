@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from safetensors.numpy import save_file
 
 from quant.errors import ModelError
@@ -48,3 +49,11 @@ def test_a_checkpoint_that_is_not_sound_is_refused_before_anything_runs(world: W
     save_file({"q_proj.weight_scale": np.zeros(1, np.float32)}, tmp_path / "made" / "model.safetensors")
     with pytest.raises(ModelError, match=r"tensor q_proj.weight_scale\[0\]: expected a finite scale above 0"):
         world.pipeline.inputs.given(world.model, fmt)
+
+
+def test_a_checkpoint_that_nothing_here_serves_as_named_is_refused_before_anything_runs(
+    world: World, tmp_path: Path
+) -> None:
+    fmt = replace(given(world, tmp_path / "made", "fp8"), needs=("w8a8-fp8-static",))
+    with pytest.raises(ModelError, match="does not compute fp8 files as they are meant"):
+        world.pipeline.check([replace(world.cells[0], format=fmt)])

@@ -68,3 +68,16 @@ def test_a_gpu_has_the_memory_that_its_driver_lists(
     gpu = hardware._gpu()
     assert gpu is not None
     assert (gpu.memory_bytes, gpu.capabilities) == (expected, hardware.CAPABILITIES["sm90"])
+
+
+def test_without_flashinfer_a_gpu_serves_mxfp4_with_weights_alone() -> None:
+    with_it, without = (hardware.of_gpu("sm120", flashinfer=installed) for installed in (True, False))
+    assert (with_it - without, without - with_it) == ({"mxfp4"}, {"mxfp4a16"})
+
+
+def test_flashinfer_changes_nothing_on_a_gpu_without_fp4_units() -> None:
+    assert hardware.of_gpu("sm90", flashinfer=False) == hardware.CAPABILITIES["sm90"]
+
+
+def test_a_gpu_that_is_not_known_serves_nothing_by_vllm() -> None:
+    assert hardware.of_gpu("sm70", flashinfer=True) == frozenset()

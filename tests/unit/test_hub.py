@@ -10,12 +10,13 @@ import pytest
 from msgspec.structs import replace
 from safetensors.numpy import save_file
 
-from quant import models, reading
+from quant import calibration, hub, models, reading
 from quant.environment import DEFAULT_MATRIX
-from quant.errors import ModelError
+from quant.errors import ModelError, UsageError
 from quant.inputs import Inputs
 from quant.matrix import BASE, PROFILES, Cell
-from quant.records import Hardware, Model
+from quant.records import Calibration, Hardware, Model, Shape
+from quant.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +27,7 @@ MODEL = Model(id="small", source="hub:someone/small", revision="main", context_t
 CPU = Hardware(kind="cpu-generic", name="any", devices=1, capabilities=frozenset())
 MATRIX = reading.load(DEFAULT_MATRIX)
 TASK = MATRIX.tasks["facts"]
+SHAPE = Shape(parameters=1, linear=1, layers=1, kv_heads=1, head_dim=1)
 
 
 @pytest.fixture(autouse=True)
@@ -117,3 +119,73 @@ def test_a_given_checkpoint_on_a_branch_is_refused_where_a_commit_is_wanted() ->
 @pytest.mark.parametrize("source", [f"hub:someone/small@{COMMIT}", "models/small", ""])
 def test_a_commit_and_a_folder_are_pinned(source: str) -> None:
     models.pin("model 'small'", source)
+
+
+@pytest.fixture
+def data_set(tmp_path: Path) -> Path:
+    """The hub's cache with a data set too, at one commit."""
+    repository = tmp_path / "datasets--someone--texts"
+    snapshot = repository / "snapshots" / COMMIT
+    snapshot.mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs/main").write_text(COMMIT)
+    (snapshot / "all.jsonl").write_text('{"text": "a"}\n')
+    return repository
+
+
+CALIBRATED = replace(
+    MODEL, revision=COMMIT, calibration=Calibration(texts="hub:someone/texts", revision="main", samples=1, tokens=8)
+)
+INT8 = MATRIX.formats["int8-w8a8"]
+
+
+@pytest.mark.usefixtures("data_set")
+def test_the_commit_of_calibration_texts_is_part_of_a_checkpoints_key(tmp_path: Path) -> None:
+    key = Inputs(MATRIX, CPU, store=Store(tmp_path / "store")).checkpoint_key(CALIBRATED, INT8)
+    assert key["calibration"][1:] == [1, 8, COMMIT]
+
+
+@pytest.mark.usefixtures("data_set")
+def test_calibration_texts_on_a_branch_are_refused_where_a_commit_is_wanted_and_the_commit_is_named() -> None:
+    with pytest.raises(
+        ModelError, match=rf"calibration: someone/texts: .*'main', which stands for {COMMIT} now; write"
+    ):
+        inputs().check([Cell(model=CALIBRATED, format=INT8, task=TASK)], pinned=True)
+
+
+@pytest.mark.usefixtures("data_set")
+def test_calibration_texts_at_a_commit_are_pinned(tmp_path: Path) -> None:
+    texts = Calibration(texts=f"hub:someone/texts@{COMMIT}", samples=1, tokens=8)
+    cell = Cell(model=replace(CALIBRATED, calibration=texts), format=INT8, task=TASK)
+    Inputs(MATRIX, CPU, store=Store(tmp_path / "store")).check([cell], pinned=True)
+
+
+def test_calibration_texts_that_are_not_in_the_cache_are_refused_before_the_model_is_looked_for(tmp_path: Path) -> None:
+    cell = Cell(model=replace(CALIBRATED, source="hub:someone/else", shape=SHAPE), format=INT8, task=TASK)
+    with pytest.raises(
+        ModelError, match="small-int8-w8a8: someone/texts at revision main was found neither in the hub"
+    ):
+        Inputs(MATRIX, CPU, store=Store(tmp_path / "store")).check([cell])
+
+
+def test_a_calibration_file_has_no_revision(tmp_path: Path) -> None:
+    (tmp_path / "texts.jsonl").write_text('{"text": "a"}\n')
+    texts = Calibration(texts=str(tmp_path / "texts.jsonl"), revision="main", samples=1, tokens=8)
+    with pytest.raises(UsageError, match="has no revision; remove `revision = 'main'`"):
+        inputs().calibration(replace(MODEL, calibration=texts), INT8)
+
+
+def test_a_revision_belongs_to_the_texts_beside_it() -> None:
+    fmt = replace(INT8, calibration=Calibration(texts="hub:someone/others"))
+    found = calibration.stated(CALIBRATED, fmt)
+    assert found == Calibration(texts="hub:someone/others", samples=1, tokens=8)
+
+
+@pytest.mark.parametrize("source", ["hub:a/b", "s3://bucket/model", "memory://texts.jsonl", "zip::https://host/a.zip"])
+def test_the_hub_and_file_systems_lie_elsewhere(source: str) -> None:
+    assert hub.elsewhere(source)
+
+
+@pytest.mark.parametrize("source", ["models/a", "C:\\models\\a", "C:/models/a", "runs/12:30/model", "model:v2", ""])
+def test_a_path_with_a_colon_is_a_path(source: str) -> None:
+    assert not hub.elsewhere(source)

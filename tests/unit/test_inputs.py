@@ -68,7 +68,12 @@ def test_scores_with_and_without_chat_template_have_keys_of_their_own(inputs: In
     assert inputs.scores_key(model, CHAT, base, "hf") != inputs.scores_key(model, PLAIN, base, "hf")
 
 
+def test_scores_of_another_chance_have_keys_of_their_own(inputs: Inputs, model: Model) -> None:
+    base, guessed = inputs.base(model), msgspec.structs.replace(PLAIN, chance=0.25)
+    assert inputs.scores_key(model, guessed, base, "hf") != inputs.scores_key(model, PLAIN, base, "hf")
+
+
 def test_documents_longer_than_the_models_context_are_refused(inputs: Inputs, model: Model) -> None:
     long = msgspec.structs.replace(PLAIN, metadata={"max_seq_lengths": [4096]})
-    with pytest.raises(ModelError, match="'chat' asks in 4,096 tokens, but `context_tokens` is 512"):
-        inputs.context(model, long)
+    with pytest.raises(ModelError, match=r"'chat' asks in 4,096 tokens and needs 256 beside them, but .* most 512;"):
+        inputs.check([Cell(model=model, format=BASE, task=long)])

@@ -52,6 +52,10 @@ def test_an_unknown_key_is_named_with_line_and_closest_key(tmp_path: Path) -> No
     )
 
 
+def test_a_chance_in_percent_is_refused(tmp_path: Path) -> None:
+    assert "Expected `float` < 1" in complaint(tmp_path, 'metric = "acc"', 'metric = "acc"\nchance = 25.0')
+
+
 def test_a_suite_that_names_an_unknown_format_is_refused(tmp_path: Path) -> None:
     found = complaint(tmp_path, 'formats = ["rtn"]', 'formats = ["rtm"]')
     assert found == "/matrix.toml:19: [suites.all] no format is called 'rtm' (did you mean 'rtn'?)"

@@ -57,6 +57,15 @@ def test_the_cache_holds_four_sequences_of_full_length() -> None:
     assert memory.need(LLAMA, shape(LLAMA)).cache == 131_072 * 8192 * 4
 
 
+def test_of_a_long_context_one_sequence_is_enough() -> None:
+    long = replace(LLAMA, context_tokens=131_072)
+    assert memory.need(long, shape(LLAMA)).cache == 131_072 * 131_072
+
+
+def test_8b_fits_on_one_h100_with_128k_tokens() -> None:
+    assert memory.devices(replace(LLAMA, context_tokens=131_072), shape(LLAMA), H100) == 1
+
+
 def test_an_fp8_cache_takes_half() -> None:
     fmt = MATRIX.pick("formats", "int8-w8a8+fp8-kv")
     assert memory.need(LLAMA, shape(LLAMA), fmt).cache == 131_072 * 8192 * 4 / 2
@@ -125,6 +134,12 @@ def test_a_shorter_context_is_named_where_it_would_do() -> None:
     assert "or with `context_tokens = 3584`" in complaint(LLAMA, replace(H100, memory_bytes=20 * 10**9))
 
 
+def test_a_shorter_long_context_is_named_where_it_would_do() -> None:
+    # (27 GB - 16.06 GB) / 131,072 bytes = 83,461 tokens, one sequence, in steps of 512
+    long = replace(LLAMA, context_tokens=131_072)
+    assert "or with `longest_context_tokens = 83456`" in complaint(long, replace(H100, memory_bytes=30 * 10**9))
+
+
 def test_a_cpu_is_one_device_and_needs_the_memory_itself() -> None:
     cpu = replace(H100, kind="cpu-avx512", devices=64)  # (141.11 + 10.74 GB) / 0.9
     assert "would fit on 1 x 168.72 GB" in complaint(LARGE, cpu)
@@ -143,7 +158,7 @@ def test_one_device_where_memory_is_unknown_and_on_a_cpu(machine: Hardware) -> N
 def test_a_models_shape_is_read_from_its_files() -> None:
     # Embeddings 1024 x 128 are tied; 3 layers of 4 x 128 x 128 and 3 x 128 x 256 linear weights; 7 norms of 128.
     found = memory.read(Path(MATRIX.models["ref-0.6m"].source), "ref-0.6m")
-    assert found == Shape(parameters=623_488, linear=491_520, layers=3, kv_heads=2, head_dim=64)
+    assert found == Shape(parameters=623_488, linear=491_520, layers=3, kv_heads=2, head_dim=64, hidden=128)
 
 
 def test_a_cell_that_does_not_fit_is_refused_before_anything_is_fetched() -> None:

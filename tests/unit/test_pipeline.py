@@ -35,3 +35,22 @@ def test_scores_are_those_of_the_number_of_items_asked_for(pipeline: Pipeline, i
     made: Future[Checkpoint] = Future()
     fifty, other = (pipeline.scores(side, [structs.replace(task, items=count)], made)[0] for count in (50, items))
     assert (fifty is other) == same
+
+
+@pytest.fixture
+def side(pipeline: Pipeline) -> Side:
+    """The smallest model, had it a longer context."""
+    return Side(structs.replace(pipeline.inputs.matrix.models["ref-4m"], longest_context_tokens=8192), BASE, "hf")
+
+
+def test_tasks_of_long_documents_have_an_engine_of_their_own(pipeline: Pipeline, side: Side) -> None:
+    facts = pipeline.inputs.matrix.tasks["facts"]
+    long = structs.replace(facts, id="long", metadata={"max_seq_lengths": [4096]})
+    pipeline.scores(side, [facts, long, structs.replace(facts, id="more")])
+    assert [job.engine for job in pipeline.workers._jobs] == ["ref-4m-bf16 hf 512", "ref-4m-bf16 hf 8192"]
+
+
+def test_the_key_of_a_score_has_the_context_that_serves_it(pipeline: Pipeline, side: Side) -> None:
+    task = structs.replace(pipeline.inputs.matrix.tasks["facts"], metadata={"max_seq_lengths": [4096]})
+    key = pipeline.inputs.scores_key(side.model, task, pipeline.inputs.base(side.model), "hf")
+    assert key["context_tokens"] == 8192

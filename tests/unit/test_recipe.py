@@ -96,3 +96,14 @@ def test_a_cache_does_not_change_the_format_itself() -> None:
     declared = reading.load(DEFAULT_MATRIX)
     declared.pick("formats", "int8-rtn+fp8-kv")
     assert "kv_cache_scheme" not in declared.formats["int8-rtn"].recipe[0][1]
+
+
+def test_a_table_leaves_heads_routers_and_towers_out_unless_it_says_what_to_ignore() -> None:
+    said = (("GPTQModifier", {"scheme": "W8A8"}), ("QuantizationModifier", {"scheme": "W8A8", "ignore": ["lm_head"]}))
+    found = [arguments["ignore"] for _, arguments in recipe.with_ignored(said)]
+    assert found == [[*recipe.IGNORED], ["lm_head"]]
+
+
+def test_a_modifier_that_gives_no_scheme_is_left_as_it_is() -> None:
+    said = (("SmoothQuantModifier", {"smoothing_strength": 0.8}),)
+    assert recipe.with_ignored(said) == said

@@ -115,6 +115,10 @@ def data_set(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return repository / "snapshots" / COMMIT / "data"
 
 
+def texts(store: Store) -> Path:
+    return Path(sources.texts(Calibration(texts="hub:some/texts"), store, "any").texts)
+
+
 def written(folder: Path, found: Sequence[dict[str, Any]], name: str) -> None:
     import pyarrow as pa
     from pyarrow.parquet import write_table
@@ -126,16 +130,16 @@ def test_a_data_set_of_the_hub_becomes_texts(store: Store, tmp_path: Path, monke
     folder = data_set(tmp_path, monkeypatch)
     written(folder, [{"text": "a"}, {"text": "b"}], "train-00000-of-00001.parquet")
     written(folder, [{"text": "not this"}], "test-00000-of-00001.parquet")
-    assert rows(sources.texts("hub:some/texts", store, "any")) == [{"text": "a"}, {"text": "b"}]
+    assert rows(texts(store)) == [{"text": "a"}, {"text": "b"}]
 
 
 def test_a_conversation_is_its_turns(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     turns = [{"role": "user", "content": "How many?"}, {"role": "assistant", "content": "Two."}]
     (data_set(tmp_path, monkeypatch) / "all.jsonl").write_text(json.dumps({"messages": turns}) + "\n")
-    assert rows(sources.texts("hub:some/texts", store, "any")) == [{"text": "How many?\n\nTwo."}]
+    assert rows(texts(store)) == [{"text": "How many?\n\nTwo."}]
 
 
 def test_a_data_set_without_texts_is_refused(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (data_set(tmp_path, monkeypatch) / "all.jsonl").write_text('{"image": 1}\n')
-    with pytest.raises(UsageError, match=r"int8: .* has no \*\.jsonl or \*\.parquet with `text` or `messages`"):
-        sources.texts("hub:some/texts", store, "int8")
+    with pytest.raises(UsageError, match=r"any: .* has no \*\.jsonl or \*\.parquet with `text` or `messages`"):
+        texts(store)
