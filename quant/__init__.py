@@ -16,17 +16,8 @@ room                   role
 `matrix`, `recipe`     models, formats, tasks, suites; the cells and gates that follow; recipes of llm-compressor
 `reading`              TOML in, a validated matrix out
 `added`, `schema`      what a matrix file adds, for people; its shape, for editors
-`models`, `tasks`      a model's or a task's files: found, checked, hashed
-`hub`, `sources`       what lies elsewhere: fetched once, named by its commit
-`resources`            what lm-eval's own tasks read from elsewhere: what of it is here, what fetches the rest
-`calibration`          which texts calibrate a model in a format, and where they are
-`memory`, `placement`  whether a model fits here, and on how many devices; where it lies while it is quantized
-`context`              how many tokens of context a task is served with
-`tensors`              what safetensors files hold, read without torch
-`integrity`            what is wrong with a checkpoint's files, found before an engine starts
-`given`                what somebody else quantized: recognised, and refused if it does not fit its base
-`endpoint`             a server that somebody else runs: how it is asked, whether it can be scored
-`inputs`, `keys`       all of it for one run, found and checked once; the keys that follow from it
+`inputs`               what a run is made of: found, checked and hashed before a stage starts
+`hashes`               hashes of files
 `hardware`             what this machine is and can serve (capabilities by name)
 `environment`          versions that can move a number; the settings of every child process
 `store`, `cache`       content-addressed results; the command that looks after them
@@ -40,6 +31,7 @@ room                   role
 `verdicts`             asks the pipeline for items, look by look, until `judge` has settled each claim
 `stored`               the verdicts of an earlier run again, from its records
 `plan`, `shelf`        what a suite can prove, before anything runs
+`cost`                 what a measured latency or rate costs
 `report`               verdicts -> terminal table and JSON
 `gate`                 one checkpoint against its base as a command: pytest below, an exit code above
 =====================  =====================================================================

@@ -149,7 +149,7 @@ def _plan(arguments: argparse.Namespace) -> int:
     import msgspec
 
     from quant import hardware, plan, reading
-    from quant.inputs import Inputs
+    from quant.inputs.run import Inputs
     from quant.jobs import Context
     from quant.report import plan as report
     from quant.store import Store

@@ -9,9 +9,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from quant import hardware, hub, reading
+from quant import hardware, reading
 from quant.errors import MatrixError, UsageError
-from quant.inputs import Inputs
+from quant.inputs import hub
+from quant.inputs.run import Inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from quant import integrity, resources
 from quant.errors import StageError
+from quant.inputs import integrity, resources
+from quant.inputs.keys import SEED
 from quant.jobs import fail
-from quant.keys import SEED
 from quant.scores import Scores, head, planned
 from quant.series import KIND, find
 from quant.stages.protocol import EvaluateRequest, TaskRequest
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from pathlib import Path
 
-    from quant.endpoint import Endpoint
+    from quant.inputs.endpoint import Endpoint
     from quant.jobs import Context, Side
     from quant.records import Checkpoint, Task
     from quant.stages.protocol import Message, TaskScores

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-    from quant.inputs import Inputs
+    from quant.inputs.run import Inputs
     from quant.records import Backend, Format, Model
     from quant.store import Store
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from quant import context, given, hardware
+from quant import hardware
 from quant.errors import StageError
 from quant.evaluation import Evaluation, Wanted
-from quant.inputs import Inputs
+from quant.inputs import context, given
+from quant.inputs.run import Inputs
 from quant.jobs import Context, Side, fail
 from quant.matrix import BASE, StageRule
 from quant.quantization import Quantization

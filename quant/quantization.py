@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from quant import integrity, models
+from quant.inputs import integrity, models
+from quant.inputs.keys import SEED
 from quant.jobs import Context, fail
-from quant.keys import SEED
 from quant.records import Checkpoint
 from quant.stages.protocol import CHOICE, QuantizeRequest
 from quant.store import Busy

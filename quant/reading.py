@@ -14,11 +14,12 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from quant import hub, recipe
+from quant import recipe
 from quant.claims import VETO, Profile
 from quant.environment import DEFAULT_MATRIX
 from quant.errors import MatrixError, closest
 from quant.hardware import KNOWN
+from quant.inputs import hub
 from quant.matrix import BASE, PROFILES, Matrix, StageRule
 from quant.records import Calibration, Family, Format, Model, Record, Suite, Task
 

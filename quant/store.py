@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from filelock import FileLock, Timeout
 
-from quant.models import sha256
+from quant.hashes import sha256
 from quant.records import SCHEMA, Record
 
 if TYPE_CHECKING:

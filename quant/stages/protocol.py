@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from quant.endpoint import Endpoint
+from quant.inputs.endpoint import Endpoint
 from quant.records import Backend, Chances, Mixed, Place, Recipe, Record, Search
 from quant.scores import Item
 

@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from quant import endpoint
 from quant.errors import EndpointError
+from quant.inputs import endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

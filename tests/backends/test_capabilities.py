@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from quant import given, hardware
+from quant import hardware
 from quant.environment import versions
+from quant.inputs import given
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from quant import hardware, integrity, models
+from quant import hardware
 from quant.errors import CheckpointError
+from quant.inputs import integrity, models
+from quant.inputs.tensors import headers
 from quant.records import Format
-from quant.tensors import headers
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from quant import integrity, models, reading
+from quant import reading
 from quant.environment import DEFAULT_MATRIX
-from quant.tensors import headers
+from quant.inputs import integrity, models
+from quant.inputs.tensors import headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable

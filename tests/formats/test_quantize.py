@@ -14,7 +14,7 @@ import pytest
 
 from quant import reading, recipe
 from quant.environment import DEFAULT_MATRIX, child_environment, current
-from quant.models import weights
+from quant.inputs.models import weights
 from quant.stages.process import StageProcess
 from quant.stages.protocol import CHOICE, QuantizeRequest
 

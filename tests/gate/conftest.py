@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pytest
 
-from quant import given
 from quant.environment import DEFAULT_MATRIX, ROOT
 from quant.hardware import probe
-from quant.tensors import floats, headers
+from quant.inputs import given
+from quant.inputs.tensors import floats, headers
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,10 +15,10 @@ import pytest
 from fixtures.options import SETTINGS
 from fixtures.reference.make import DATA
 from quant.claims import Gate
+from quant.inputs.keys import SEED
 from quant.jobs import Side
 from quant.judge.pairs import Pair
 from quant.judge.recovery import judge_average
-from quant.keys import SEED
 from quant.matrix import BASE
 from quant.report.terminal import sentence
 from quant.stages.documents import order

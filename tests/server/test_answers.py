@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from quant.endpoint import Client, Endpoint
 from quant.errors import EndpointError
+from quant.inputs.endpoint import Client, Endpoint
 from quant.stages.server import Prompt, Served
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from quant import endpoint
 from quant.errors import EndpointError
+from quant.inputs import endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from quant import endpoint, reading
+from quant import reading
 from quant.environment import DEFAULT_MATRIX, ROOT, child_environment, current
 from quant.errors import EndpointError
+from quant.inputs import endpoint
 from quant.jobs import Side
 from quant.matrix import BASE
 from quant.pipeline import Pipeline

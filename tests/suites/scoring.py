@@ -12,7 +12,7 @@ from quant.stages.protocol import SAMPLES, SCORES, EvaluateRequest, TaskRequest,
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from quant.endpoint import Endpoint
+    from quant.inputs.endpoint import Endpoint
     from quant.records import Task
     from quant.stages.process import StageProcess
 

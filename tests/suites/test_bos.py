@@ -22,7 +22,7 @@ SHOW = """
 import json, sys
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
-from quant.endpoint import Endpoint
+from quant.inputs.endpoint import Endpoint
 from quant.stages import engines, server
 from quant.stages.protocol import EvaluateRequest
 

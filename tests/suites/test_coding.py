@@ -15,8 +15,8 @@ import pytest
 from tokenizers import Tokenizer
 
 from quant import reading
-from quant.endpoint import Endpoint
 from quant.environment import DEFAULT_MATRIX
+from quant.inputs.endpoint import Endpoint
 from quant.stages.documents import order
 from tests.suites.scoring import scored
 

@@ -8,8 +8,9 @@ import msgspec
 import pytest
 from tokenizers import Tokenizer
 
-from quant import context, reading
+from quant import reading
 from quant.environment import DEFAULT_MATRIX
+from quant.inputs import context
 from tests.suites.scoring import samples, scored
 
 if TYPE_CHECKING:

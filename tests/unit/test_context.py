@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from quant import context, reading
+from quant import reading
 from quant.environment import DEFAULT_MATRIX
 from quant.errors import ModelError
+from quant.inputs import context
 
 MATRIX = reading.load(DEFAULT_MATRIX)
 LLAMA, QWEN = MATRIX.models["llama-3.1-8b-instruct"], MATRIX.models["qwen3-8b"]

@@ -12,7 +12,7 @@ from fixtures.devices import share, together
 from quant import reading
 from quant.environment import DEFAULT_MATRIX
 from quant.errors import UsageError
-from quant.inputs import Inputs
+from quant.inputs.run import Inputs
 from quant.matrix import BASE, Cell
 from quant.records import Hardware, Shape
 

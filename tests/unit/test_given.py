@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from quant import given
 from quant.errors import ModelError
+from quant.inputs import given
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,10 +10,11 @@ import pytest
 from msgspec.structs import replace
 from safetensors.numpy import save_file
 
-from quant import calibration, hub, models, reading
+from quant import reading
 from quant.environment import DEFAULT_MATRIX
 from quant.errors import ModelError, UsageError
-from quant.inputs import Inputs
+from quant.inputs import calibration, hub, models
+from quant.inputs.run import Inputs
 from quant.matrix import BASE, PROFILES, Cell
 from quant.records import Calibration, Hardware, Model, Shape
 from quant.store import Store

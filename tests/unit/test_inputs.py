@@ -10,7 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from quant.errors import ModelError
-from quant.inputs import Inputs
+from quant.inputs.run import Inputs
 from quant.matrix import BASE, Cell, Matrix
 from quant.records import Hardware, Model, Task
 

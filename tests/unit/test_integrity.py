@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from quant import integrity, models
 from quant.errors import CheckpointError
+from quant.inputs import integrity, models
+from quant.inputs.tensors import Tensor, floats
 from quant.matrix import BASE
 from quant.records import Format
-from quant.tensors import Tensor, floats
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,10 +12,11 @@ import pytest
 from msgspec.structs import replace
 
 from quant import __main__ as command_line
-from quant import memory, reading
+from quant import reading
 from quant.environment import DEFAULT_MATRIX
 from quant.errors import ModelError
-from quant.inputs import Inputs
+from quant.inputs import memory
+from quant.inputs.run import Inputs
 from quant.matrix import BASE, Cell
 from quant.records import Format, Hardware, Mixed, Model, Shape
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from quant import models
 from quant.errors import ModelError
+from quant.inputs import models
 from quant.records import Model
 
 if TYPE_CHECKING:

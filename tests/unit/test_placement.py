@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from quant import placement, reading
+from quant import reading
 from quant.environment import DEFAULT_MATRIX
 from quant.errors import ModelError
-from quant.inputs import Inputs
+from quant.inputs import placement
+from quant.inputs.placement import Placement
+from quant.inputs.run import Inputs
 from quant.matrix import Cell
-from quant.placement import Placement
 from quant.records import Calibration, Hardware, Mixed
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pytest
 
 from quant import hardware, plan, reading
 from quant.environment import ROOT
-from quant.inputs import Inputs
+from quant.inputs.run import Inputs
 from quant.jobs import Context, Side
 from quant.matrix import BASE, Matrix
 from quant.quantization import CHECKPOINT

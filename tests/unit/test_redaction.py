@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from quant import sources
 from quant.environment import child_environment
 from quant.errors import StageError, UsageError
+from quant.inputs import sources
 from quant.redaction import redact
 from quant.stages.process import StageProcess
 from quant.stages.protocol import QuantizeRequest

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from quant import reading, resources
+from quant import reading
 from quant.environment import DEFAULT_MATRIX
 from quant.errors import TaskError
+from quant.inputs import resources
 from quant.store import Store
 
 if TYPE_CHECKING:

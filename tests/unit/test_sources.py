@@ -12,10 +12,11 @@ import pytest
 from msgspec.structs import replace
 from safetensors.numpy import save
 
-from quant import reading, sources
+from quant import reading
 from quant.environment import DEFAULT_MATRIX
 from quant.errors import UsageError
-from quant.inputs import Inputs
+from quant.inputs import sources
+from quant.inputs.run import Inputs
 from quant.records import Calibration, Hardware, Model
 from quant.store import Store
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, get_args
 import msgspec
 import pytest
 
-from quant import reading, tasks
+from quant import reading
 from quant.environment import DEFAULT_MATRIX
 from quant.errors import TaskError
+from quant.inputs import tasks
 from quant.records import Task, TaskType
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from fixtures.reference import make
 from fixtures.reference.tasks import dialogue, facts
 from fixtures.reference.tasks.talk import Talk
 from fixtures.reference.tokenizer import CHAT_TEMPLATE
-from quant.tasks import _Loader
+from quant.inputs.tasks import _Loader
 
 FOLDER = make.DATA / "tasks/dialogue"
 LESSONS = 2000

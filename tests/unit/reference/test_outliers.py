@@ -11,7 +11,7 @@ import pytest
 
 from fixtures.reference import outliers
 from quant.environment import DEFAULT_MATRIX
-from quant.models import sha256
+from quant.hashes import sha256
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from quant import given, models
 from quant.errors import CheckpointError
-from quant.tensors import content, floats, headers
+from quant.inputs import given, models
+from quant.inputs.tensors import content, floats, headers
 
 if TYPE_CHECKING:
+    from quant.inputs.tensors import Tensor
     from quant.records import Checkpoint, Format
-    from quant.tensors import Tensor
 
 WIDE = ("BF16", "F16", "F32", "F64")  # safetensors' names of types that no quantized weight is stored in
 INTEGERS = {"I8": np.int8, "U8": np.uint8, "I16": np.int16}

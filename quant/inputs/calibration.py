@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quant import hub, models, sources
 from quant.errors import UsageError
+from quant.inputs import hub, models, sources
 from quant.records import Calibration
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quant import models, sources
 from quant.errors import TaskError
+from quant.hashes import sha256
+from quant.inputs import sources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +47,7 @@ def find(task: Task, store: Store | None) -> dict[str, str]:
         raise TaskError(_advice(task, missing))
     files = web(task, store) if store else {}
     return {name: found for name, found in looked.items() if found} | {
-        name: models.sha256(file) for name, file in files.items()
+        name: sha256(file) for name, file in files.items()
     }
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from quant import hub
 from quant.errors import UsageError
+from quant.inputs import hub
 from quant.redaction import redact
 from quant.store import Busy
 

@@ -1,6 +1,6 @@
 """Keys of results: everything that can change them, and nothing else.
 
-Comes in: what `quant.inputs` found of models, texts and tasks, the machine. Goes out: the inputs of a key of the store.
+Comes in: what was found of models, texts and tasks, the machine. Goes out: the inputs of a key of the store.
 Reads no file but calibration texts, for their hash.
 """
 
@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from quant import environment, models
+from quant import environment
+from quant.hashes import sha256
 from quant.records import SCHEMA
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def scores(  # noqa: PLR0913 - keyword-only: what scores are made of
 def _texts(calibration: Calibration) -> list[Any]:
     """Name calibration texts by their hash, and by their commit if they are a data set of the hub."""
     commit = [calibration.revision] if calibration.revision else []
-    return [models.sha256(Path(calibration.texts)), calibration.samples, calibration.tokens, *commit]
+    return [sha256(Path(calibration.texts)), calibration.samples, calibration.tokens, *commit]
 
 
 def _revisions(*parts: Checkpoint) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
-from quant import memory
 from quant.errors import ModelError
+from quant.inputs import memory
 
 if TYPE_CHECKING:
     from quant.records import Calibration, Format, Hardware, Model, Place, Shape

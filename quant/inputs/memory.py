@@ -11,8 +11,8 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from quant import integrity, models, tensors
 from quant.errors import ModelError
+from quant.inputs import integrity, models, tensors
 from quant.matrix import BASE
 from quant.records import Shape
 

@@ -1,7 +1,7 @@
 """A model hub's repositories: brought into the hub's local cache once, and the commit that a branch stands for.
 
 Comes in: `hub:<organisation>/<name>`, with `@<revision>` if one is wanted. Goes out: a local folder, a commit. What
-else lies elsewhere is `quant.sources`'s to fetch. Imports no torch.
+else lies elsewhere is `quant.inputs.sources`'s to fetch. Imports no torch.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ HUB = "hub:"
 # have a colon of its own.
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::|://)")
 COMMIT = re.compile(r"[0-9a-f]{40}")
-SHA256 = re.compile(r"[0-9a-f]{64}")
 BRANCH = "main"
 SECONDS = 10.0
 # The same weights again in another layout, or as pickles: no engine here reads them, and they double what is fetched.
@@ -88,9 +87,3 @@ class Repository(NamedTuple):
 def commit(folder: Path) -> str:
     """Return the commit of a folder in the hub's cache, whose last part is its name; "" elsewhere."""
     return folder.name if folder.parent.name == "snapshots" and COMMIT.fullmatch(folder.name) else ""
-
-
-def named_sha256(path: Path) -> str:
-    """Return the SHA-256 that the hub's cache names a big file by; "" for small ones (a git hash) and elsewhere."""
-    blob = path.resolve() if path.is_symlink() else path
-    return blob.name if blob.parent.name == "blobs" and SHA256.fullmatch(blob.name) else ""

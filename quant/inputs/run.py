@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from msgspec import to_builtins
 from msgspec.structs import replace
 
-from quant import (
+from quant.errors import CheckpointError, ModelError
+from quant.inputs import (
     calibration,
     context,
     endpoint,
@@ -29,15 +30,14 @@ from quant import (
     sources,
     tasks,
 )
-from quant.errors import CheckpointError, ModelError
 from quant.matrix import BASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from quant.endpoint import Endpoint
+    from quant.inputs.endpoint import Endpoint
+    from quant.inputs.placement import Placement
     from quant.matrix import Cell, Matrix
-    from quant.placement import Placement
     from quant.records import Backend, Calibration, Checkpoint, Format, Hardware, Model, Shape, Task
     from quant.store import Store
 

@@ -5,14 +5,13 @@ Comes in: a `Model` or a folder. Goes out: the folder, its files with hashes, as
 
 from __future__ import annotations
 
-import hashlib
 import json
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from quant import hub
 from quant.errors import ModelError
+from quant.hashes import sha256
+from quant.inputs import hub
 from quant.records import Checkpoint
 
 if TYPE_CHECKING:
@@ -68,21 +67,6 @@ def inspect(folder: Path, *, model: str, fmt: str = "bf16") -> Checkpoint:
         tensor_bytes=sum(p.stat().st_size for p in tensors),
         revision=hub.commit(folder),
     )
-
-
-def sha256(path: Path) -> str:
-    """Hash a file; remembered for this process as long as its size and time of change stay the same.
-
-    What the hub's cache names by its hash is not read again.
-    """
-    stat = path.stat()
-    return hub.named_sha256(path) or _sha256(str(path), stat.st_size, stat.st_mtime_ns)
-
-
-@lru_cache(maxsize=4096)
-def _sha256(path: str, _size: int, _mtime_ns: int) -> str:
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def weights(folder: Path, where: str) -> list[Path]:

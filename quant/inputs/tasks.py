@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import yaml
 
-from quant import resources
 from quant.errors import TaskError
-from quant.models import sha256
+from quant.hashes import sha256
+from quant.inputs import resources
 from quant.records import Chances, Record
 
 if TYPE_CHECKING:
