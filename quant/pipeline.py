@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec.structs import replace
 
 from quant import hardware
-from quant.errors import StageError
+from quant.errors import StageError, SuiteError
 from quant.evaluation import Evaluation, Wanted
 from quant.inputs import context, given
 from quant.inputs.run import Inputs
@@ -150,8 +150,18 @@ class Pipeline:
         else:
             # An engine here must not make room for a server's side, which needs no device.
             workers = self.clients if side.backend == "server" else self.workers
-            for served in dict.fromkeys(context.serving(side.model, want.task).context_tokens for want in wanted):
-                model = replace(side.model, context_tokens=served)
-                part = [want for want in wanted if context.serving(side.model, want.task) == model]
-                evaluation = Evaluation(self._context, side._replace(model=model), made.result(), part)
-                workers.submit(Job("evaluate", evaluation.run, f"{side.label} {side.backend} {served}"))
+            for tokens, part in _by_context(side.model, wanted).items():
+                served = side._replace(model=replace(side.model, context_tokens=tokens))
+                evaluation = Evaluation(self._context, served, made.result(), part)
+                workers.submit(Job("evaluate", evaluation.run, f"{side.label} {side.backend} {tokens}"))
+
+
+def _by_context(model: Model, wanted: Sequence[Wanted]) -> dict[int, list[Wanted]]:
+    """Gather what is wanted by the context that it is served with; whoever waits for what fits in none is told."""
+    found: dict[int, list[Wanted]] = {}
+    for want in wanted:
+        try:
+            found.setdefault(context.serving(model, want.task).context_tokens, []).append(want)
+        except SuiteError as error:
+            fail(want.future, error)
+    return found

@@ -10,6 +10,7 @@ from msgspec import structs
 
 from quant import reading
 from quant.environment import DEFAULT_MATRIX
+from quant.errors import ModelError
 from quant.jobs import Side
 from quant.matrix import BASE
 from quant.pipeline import Pipeline
@@ -48,6 +49,12 @@ def test_tasks_of_long_documents_have_an_engine_of_their_own(pipeline: Pipeline,
     long = structs.replace(facts, id="long", metadata={"max_seq_lengths": [4096]})
     pipeline.scores(side, [facts, long, structs.replace(facts, id="more")])
     assert [job.engine for job in pipeline.workers._jobs] == ["ref-4m-bf16 hf 512", "ref-4m-bf16 hf 8192"]
+
+
+def test_whoever_waits_for_what_no_context_holds_is_told(pipeline: Pipeline, side: Side) -> None:
+    long = structs.replace(pipeline.inputs.matrix.tasks["facts"], id="long", metadata={"max_seq_lengths": [8192]})
+    with pytest.raises(ModelError, match="longest_context_tokens"):
+        pipeline.scores(side, [long])[0].result(timeout=0)
 
 
 def test_the_key_of_a_score_has_the_context_that_serves_it(pipeline: Pipeline, side: Side) -> None:
