@@ -128,20 +128,11 @@ class Evaluation:
 
     def _task_request(self, task: Task, share: float) -> TaskRequest:
         there = self.there[task.id]
-        return TaskRequest(
-            id=task.id,
-            lm_eval=task.lm_eval,
-            include=task.folder,
-            metric=task.metric,
-            filter=task.filter,
-            chat_template=task.chat_template,
-            items=task.items,
+        return TaskRequest.of(
+            task,
             seed=SEED,
             start=len(there.items) if there else 0,
             share=share,
-            cluster=task.cluster,
-            shots=task.shots,
-            metadata=task.metadata,
             web={url: str(file) for url, file in resources.web(task, self.context.store).items()},
             chance=self.context.inputs.task_files(task).chance,
         )

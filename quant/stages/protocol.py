@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from quant.inputs.endpoint import Endpoint
-from quant.records import Backend, Chances, Mixed, Place, Recipe, Record, Search
+from quant.records import Backend, Chances, Mixed, Place, Recipe, Record, Search, Task
 from quant.scores import Item
 
 SCORES, SAMPLES, CHOICE = "scores.json", "samples.jsonl", "choice.json"
@@ -63,6 +63,12 @@ class TaskRequest(Record, frozen=True, kw_only=True):
     metadata: dict[str, Any] | None = None
     chance: Chances | None = None
     web: dict[str, str] = {}  # noqa: RUF012 - msgspec gives each record its own
+
+    @classmethod
+    def of(cls, task: Task, **beside: Any) -> TaskRequest:
+        """Ask for what a task of the matrix declares, and what is said beside it."""
+        declared = {name: getattr(task, name) for name in cls.__struct_fields__ if name in task.__struct_fields__}
+        return cls(**{**declared, "include": task.folder, **beside})
 
 
 class EvaluateRequest(Record, frozen=True, kw_only=True):

@@ -23,19 +23,6 @@ def scored(
     stage: StageProcess, model: Path, output: Path, task: Task, endpoint: Endpoint | None = None, **changes: Any
 ) -> TaskScores:
     """Score a task by Transformers, or by a server at `endpoint`."""
-    asked = TaskRequest(
-        id=task.id,
-        lm_eval=task.lm_eval,
-        include=task.folder,
-        metric=task.metric,
-        filter=task.filter,
-        chat_template=task.chat_template,
-        cluster=task.cluster,
-        shots=task.shots,
-        metadata=task.metadata,
-        items=ITEMS,
-        chance=task.chance,
-    )
     request = EvaluateRequest(
         label=task.id,
         checkpoint=str(model),
@@ -44,7 +31,7 @@ def scored(
         dtype="float32",
         context_tokens=8192,
         engine={},
-        tasks=(msgspec.structs.replace(asked, **changes),),
+        tasks=(TaskRequest.of(task, **{"items": ITEMS, **changes}),),
         endpoint=endpoint,
     )
     stage.ask(request, lambda _message: None, timeout_seconds=600)

@@ -15,13 +15,14 @@ import msgspec
 import pytest
 
 from quant import reading
-from quant.environment import DEFAULT_MATRIX, ROOT, child_environment
-from quant.stages.process import StageProcess
-from quant.stages.protocol import SCORES, EvaluateRequest, TaskRequest, TaskScores
+from quant.environment import DEFAULT_MATRIX, ROOT
+from quant.stages.protocol import TaskRequest
+from tests.suites.scoring import scored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from quant.stages.process import StageProcess
 
 MATRIX = reading.load(DEFAULT_MATRIX)
 READ = """
@@ -87,40 +88,19 @@ Rates = dict[str, dict[str, list[float]]]
 
 def asked(name: str) -> TaskRequest:
     """Return the request that a task of the matrix makes."""
-    task = MATRIX.tasks[name]
-    return TaskRequest(
-        id=task.id,
-        lm_eval=task.lm_eval,
-        include=task.folder,
-        metric=task.metric,
-        filter=task.filter,
-        shots=task.shots,
-        chance=task.chance,
-    )
+    return TaskRequest.of(MATRIX.tasks[name])
 
 
-def read(hub: Path, *requests: TaskRequest) -> subprocess.CompletedProcess[str]:
-    environment = child_environment("cpu") | {"HF_HOME": str(hub), "HF_HUB_OFFLINE": "1"}
-    environment.pop("HF_DATASETS_CACHE", None)
+def read(offline: dict[str, str], *requests: TaskRequest) -> subprocess.CompletedProcess[str]:
     given = msgspec.json.encode(requests).decode()
     command = [sys.executable, "-W", "ignore", "-c", READ, given]
-    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
+    return subprocess.run(command, env=offline, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
-def stage(hub: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StageProcess]:
-    """Return the evaluate stage over made-up data sets."""
-    environment = child_environment("cpu") | {"HF_HOME": str(hub), "HF_HUB_OFFLINE": "1"}
-    environment.pop("HF_DATASETS_CACHE", None)
-    process = StageProcess("evaluate", environment, tmp_path_factory.mktemp("log") / "evaluate.log")
-    yield process
-    process.close()
-
-
-@pytest.fixture(scope="module")
-def rates(hub: Path) -> Rates:
+def rates(offline: dict[str, str]) -> Rates:
     """Return the rates that the documents of each subtask have, rising."""
-    ran = read(hub, *map(asked, ("bbh", "musr", *ONE_RATE)))
+    ran = read(offline, *map(asked, ("bbh", "musr", *ONE_RATE)))
     assert ran.returncode == 0, ran.stderr
     found: Rates = json.loads(ran.stdout.splitlines()[-1])
     return found
@@ -133,8 +113,8 @@ def test_every_document_of_a_task_is_guessed_at_its_rate(name: str, rates: Rates
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["mmlu", "mmlu-llama", "mmlu-cot-llama"])
-def test_every_document_of_mmlu_has_four_choices(name: str, hub: Path) -> None:
-    found: Rates = json.loads(read(hub, asked(name)).stdout.splitlines()[-1])
+def test_every_document_of_mmlu_has_four_choices(name: str, offline: dict[str, str]) -> None:
+    found: Rates = json.loads(read(offline, asked(name)).stdout.splitlines()[-1])
     assert {tuple(each) for each in found[name].values()} == {(0.25,)}
 
 
@@ -150,19 +130,8 @@ def test_the_subtasks_of_musr_have_the_rates_of_their_choices_or_what_is_stated(
 def test_the_items_that_an_engine_scored_carry_the_rate(
     name: str, expected: set[float], stage: StageProcess, model: Path, tmp_path: Path
 ) -> None:
-    request = EvaluateRequest(
-        label=name,
-        checkpoint=str(model),
-        output=str(tmp_path),
-        backend="hf",
-        dtype="float32",
-        context_tokens=4096,
-        engine={},
-        tasks=(asked(name),),
-    )
-    stage.ask(request, lambda _message: None, timeout_seconds=600)
-    scores = msgspec.json.decode((tmp_path / name / SCORES).read_bytes(), type=TaskScores)
-    assert {item.chance for item in scores.items} == expected
+    found = scored(stage, model, tmp_path, MATRIX.tasks[name], items=0)
+    assert {item.chance for item in found.items} == expected
 
 
 MANY = """
@@ -188,10 +157,12 @@ def right(doc):
 """
 
 
-def test_a_guess_is_right_as_often_as_choices_are_and_never_where_none_is_picked(hub: Path, tmp_path: Path) -> None:
+def test_a_guess_is_right_as_often_as_choices_are_and_never_where_none_is_picked(
+    offline: dict[str, str], tmp_path: Path
+) -> None:
     (tmp_path / "many.yaml").write_text(MANY)
     (tmp_path / "items.py").write_text(ITEMS)
     picked = TaskRequest(id="picked", lm_eval="many", include=str(tmp_path), metric="acc", filter="none")
     greedy = msgspec.structs.replace(picked, id="greedy", metric="exact_match")
-    found = json.loads(read(hub, picked, greedy).stdout.splitlines()[-1])
+    found = json.loads(read(offline, picked, greedy).stdout.splitlines()[-1])
     assert found == {"picked": {"many": [0.5]}, "greedy": {"many": [0.0]}}
