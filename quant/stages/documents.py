@@ -75,7 +75,8 @@ def _load(task: TaskRequest, checkpoint: str) -> Documents:
         manager = copy.copy(manager)
         manager._factory = type(manager._factory)(meta={"tokenizer": checkpoint, **task.metadata})  # noqa: SLF001
         _forget_modules()
-    _serve(task.web)
+    if task.web:
+        _serve(task.web)
     random.seed(task.seed)
     np.random.seed(task.seed)  # noqa: NPY002 - the stream that RULER draws from
     found = dict(sorted(manager.load([task.lm_eval])["tasks"].items()))
