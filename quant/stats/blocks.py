@@ -41,7 +41,7 @@ ORDERS = ("ABBA", "BAAB")
 
 
 @dataclass(frozen=True)
-class Effect:
+class LogMean:
     """Mean, standard deviation and number K of block values on log scale."""
 
     mean: float
@@ -49,7 +49,7 @@ class Effect:
     blocks: int
 
     @classmethod
-    def from_logs(cls, logs: ArrayLike) -> Effect:
+    def from_logs(cls, logs: ArrayLike) -> LogMean:
         """Reduce K values on log scale, shape (K,), K >= 1."""
         values = np.asarray(logs, dtype=np.float64)
         return cls(float(values.mean()), float(values.std(ddof=1)) if len(values) > 1 else math.inf, len(values))
@@ -121,15 +121,15 @@ def budget(logs: ArrayLike, limit: float, better: Better, alpha: float = 0.05) -
     check_alpha(alpha)
     if not 0 < limit < math.inf:
         raise ValueError(f"a budget must be a finite number above 0; got {limit!r}")
-    effect = Effect.from_logs(logs)
-    above, below = effect.p_above(limit), effect.p_below(limit)
+    mean = LogMean.from_logs(logs)
+    above, below = mean.p_above(limit), mean.p_below(limit)
     p_pass, p_fail = (above, below) if better == "higher" else (below, above)
-    why = f"fewer than {MIN_BLOCKS} blocks (K={effect.blocks})" if effect.blocks < MIN_BLOCKS else ""
+    why = f"fewer than {MIN_BLOCKS} blocks (K={mean.blocks})" if mean.blocks < MIN_BLOCKS else ""
     verdict = decide(p_pass, p_fail, alpha)
-    return BudgetResult(effect.value, *effect.limits(alpha), p_pass, p_fail, verdict, effect.blocks, why)
+    return BudgetResult(mean.value, *mean.limits(alpha), p_pass, p_fail, verdict, mean.blocks, why)
 
 
-def change(now: Effect, then: Effect, alpha: float = 0.05) -> tuple[float, float, float]:
+def change(now: LogMean, then: LogMean, alpha: float = 0.05) -> tuple[float, float, float]:
     """Return how many times larger `now` is than `then`, a run of another day, with one-sided limits (Welch's t)."""
     check_alpha(alpha)
     difference, error = now.mean - then.mean, math.hypot(now.error, then.error)

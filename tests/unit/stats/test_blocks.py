@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from quant.stats.blocks import Effect, blocks_needed, budget, change, log_ratios, log_values, order
+from quant.stats.blocks import LogMean, blocks_needed, budget, change, log_ratios, log_values, order
 
 EXAMPLE = [0.02, 0.03, 0.01, 0.04, 0.00, 0.02]
 TRIALS = 4000
@@ -70,13 +70,13 @@ def test_the_blocks_that_a_proof_takes_are_known_before(distance: float, noise: 
 
 def test_a_run_of_another_day_is_compared_by_the_spread_of_both() -> None:
     # By hand: difference .05, errors .01/sqrt(5) each, equal spreads and sizes: 8 degrees, t(.95) = 1.859548.
-    now, then = Effect(0.05, 0.01, 5), Effect(0.0, 0.01, 5)
+    now, then = LogMean(0.05, 0.01, 5), LogMean(0.0, 0.01, 5)
     reach = 1.859548 * 0.01 * math.sqrt(2 / 5)
     assert change(now, then) == pytest.approx((math.exp(0.05), math.exp(0.05 - reach), math.exp(0.05 + reach)))
 
 
 def test_an_absolute_value_is_the_geometric_mean_of_its_blocks() -> None:
-    assert Effect.from_logs(log_values([[2.0, 8.0], [4.0, 4.0]])).value == pytest.approx(4.0)
+    assert LogMean.from_logs(log_values([[2.0, 8.0], [4.0, 4.0]])).value == pytest.approx(4.0)
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf])
