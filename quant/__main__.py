@@ -50,7 +50,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     judge.add_argument("-o", "--output", type=Path, help="write here instead of to standard output")
     judge.set_defaults(run=_judge)
-    gate = commands.add_parser("gate", help="one checkpoint against its base; 1 if worse, 3 if not proven")
+    _declare_gate(commands.add_parser("gate", help="one checkpoint against its base; 1 if worse, 3 if not proven"))
+    declared = commands.add_parser("matrix", help="check a matrix file, or print the JSON schema of one")
+    declared.add_argument("action", choices=("check", "schema"))
+    declared.add_argument("file", nargs="?", type=Path, help="the file to check")
+    declared.set_defaults(run=_matrix)
+    _declare_plan(
+        commands.add_parser("plan", help="what a suite can prove, before anything is run; 3 if not all averages")
+    )
+    return parser
+
+
+def _declare_gate(gate: argparse.ArgumentParser) -> None:
     gate.add_argument("--checkpoint", required=True, metavar="P", help="the quantized files, a folder or hub:org/name")
     gate.add_argument("--base", default="", metavar="B", help="the unquantized model that it was made of")
     gate.add_argument("--suite", default="", help="default: reference, if the base is one of its models")
@@ -60,11 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     gate.add_argument("--store", default="", metavar="DIR", help="default: .store")
     gate.add_argument("--report", default="", metavar="DIR", help="where results.json is written (default: the store)")
     gate.set_defaults(run=_gate)
-    declared = commands.add_parser("matrix", help="check a matrix file, or print the JSON schema of one")
-    declared.add_argument("action", choices=("check", "schema"))
-    declared.add_argument("file", nargs="?", type=Path, help="the file to check")
-    declared.set_defaults(run=_matrix)
-    planner = commands.add_parser("plan", help="what a suite can prove, before anything is run; 3 if not all averages")
+
+
+def _declare_plan(planner: argparse.ArgumentParser) -> None:
     planner.add_argument("--matrix", default="", metavar="FILE", help="adds to the reference matrix")
     planner.add_argument("--suite", default="reference", help="default: %(default)s")
     planner.add_argument("--models", default="", metavar="A,B", help="default: those of the suite")
@@ -79,7 +88,6 @@ def _parser() -> argparse.ArgumentParser:
     planner.add_argument("--recovery", type=float, default=1.0, help="true recovery to plan for (default: %(default)s)")
     planner.add_argument("--json", action="store_true", help="JSON instead of a table")
     planner.set_defaults(run=_plan)
-    return parser
 
 
 def _stage(arguments: argparse.Namespace) -> int:

@@ -9,13 +9,15 @@ import pytest
 from msgspec import structs
 
 from quant import reading
-from quant.claims import Gate
-from quant.environment import DEFAULT_MATRIX
+from quant.claims import Gate, Verdict
+from quant.environment import DEFAULT_MATRIX, current
 from quant.jobs import Context, Side
 from quant.matrix import BASE, PROFILES
 from quant.pipeline import Pipeline
 from quant.quantization import CHECKPOINT
 from quant.records import Checkpoint, Hardware
+from quant.report import results
+from quant.report.results import Results
 from quant.scores import Item
 from quant.series import find
 from quant.stages.protocol import SCORES, TaskScores
@@ -32,6 +34,27 @@ CPU = Hardware(kind="cpu-generic", name="test", devices=1, capabilities=frozense
 FORMAT, TASKS = "int8-w8a8", ("facts", "arithmetic")
 ITEMS = 400
 GATE = Gate(threshold=0.97, shares=PROFILES["release"].looks, family=len(TASKS))
+
+FAILED = Verdict(
+    model="ref-4m",
+    format="int4-gptq",
+    task="arithmetic",
+    status="FAIL",
+    base=0.8,
+    quantized=0.745,
+    recovery=0.93125,
+    low=0.918,
+    high=0.944,
+    gate=Gate(threshold=0.95),
+    look=1,
+    level=0.05,
+    n=1319,
+    planned=1319,
+    worse=90,
+    better=17,
+    p_pass=1.0,
+    p_fail=0.001,
+)
 
 
 class World:
@@ -84,6 +107,15 @@ class World:
         for claim in (*made.tasks.values(), *([made.average] if made.average else [])):
             claim.result(30)
         return made
+
+    def written(self, made: Verdicts) -> tuple[Path, list[Verdict]]:
+        """Write the results of a run; return their file, and the verdicts."""
+        claims = (*made.tasks.values(), *([made.average] if made.average else []))
+        found, file = [claim.result() for claim in claims], self.store.root / "results.json"
+        root = str(self.store.root)
+        run = Results(verdicts=tuple(found), environment=current(), seconds=1.0, starts={}, errors={}, logs=root)
+        results.write(run, file)
+        return file, found
 
     def asked(self, fmt: str, task: str) -> list[float]:
         """Shares of a task's items that one side was asked for."""

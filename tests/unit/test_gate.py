@@ -5,40 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
 from quant import gate
-from quant.claims import Gate, Verdict
 from quant.environment import current
 from quant.report.results import Results
+from tests.unit.conftest import FAILED
 
 if TYPE_CHECKING:
+    from quant.claims import Verdict
     from quant.records import Status
 
 WAIVER = "known, owner, until 2027"
 
 
 def verdict(task: str, status: Status, p_fail: float = 1.0, waiver: str = "") -> Verdict:
-    return Verdict(
-        model="m",
-        format="f",
-        task=task,
-        status=status,
-        base=0.8,
-        quantized=0.7,
-        recovery=0.875,
-        low=0.86,
-        high=0.89,
-        gate=Gate(threshold=0.95),
-        look=1,
-        level=0.05,
-        n=1000,
-        planned=1000,
-        worse=100,
-        better=0,
-        p_pass=1.0,
-        p_fail=p_fail,
-        waiver=waiver,
-    )
+    return replace(FAILED, model="m", format="f", task=task, status=status, p_fail=p_fail, waiver=waiver)
 
 
 def found(*verdicts: Verdict, errors: dict[str, str] | None = None) -> Results:

@@ -14,11 +14,11 @@ from msgspec import structs
 
 from quant import reading, stored
 from quant.claims import Gate
-from quant.environment import DEFAULT_MATRIX, current
+from quant.environment import DEFAULT_MATRIX
 from quant.errors import PairingError
 from quant.judge.pairs import Pair
 from quant.judge.recovery import judge_average, judge_task
-from quant.report import results, terminal
+from quant.report import terminal
 from quant.scores import Item, Scores
 from tests.unit.conftest import GATE
 
@@ -197,13 +197,7 @@ def run(world: World) -> tuple[World, Path, list[Verdict]]:
     """A normalised run: where it wrote its results, and what it found."""
     gate = structs.replace(GATE, normalised=True)
     made = world.verdicts({"facts": 20, "arithmetic": 3}, average=True, gate=gate, chance=0.25)
-    assert made.average is not None
-    found = [*(claim.result() for claim in made.tasks.values()), made.average.result()]
-    file = world.store.root / "results.json"
-    written = results.Results(
-        verdicts=tuple(found), environment=current(), seconds=1.0, starts={}, errors={}, logs=str(world.store.root)
-    )
-    results.write(written, file)
+    file, found = world.written(made)
     return world, file, found
 
 

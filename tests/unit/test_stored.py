@@ -10,9 +10,7 @@ import pytest
 
 from quant import stored
 from quant.__main__ import main
-from quant.environment import current
 from quant.errors import UsageError
-from quant.report import results
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,13 +23,7 @@ if TYPE_CHECKING:
 def run(world: World) -> tuple[World, Path, list[Verdict]]:
     """A run with two tasks and their average: where it wrote its results, and what it found."""
     made = world.verdicts({"facts": 20, "arithmetic": 3}, average=True)
-    assert made.average is not None
-    found = [*(claim.result() for claim in made.tasks.values()), made.average.result()]
-    file = world.store.root / "results.json"
-    run = results.Results(
-        verdicts=tuple(found), environment=current(), seconds=1.0, starts={}, errors={}, logs=str(world.store.root)
-    )
-    results.write(run, file)
+    file, found = world.written(made)
     return world, file, found
 
 

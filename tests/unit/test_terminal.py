@@ -4,29 +4,9 @@ from __future__ import annotations
 
 from msgspec import structs
 
-from quant.claims import Comparison, Gate, Noise, Verdict
+from quant.claims import Comparison, Gate, Noise
 from quant.report import terminal
-
-FAILED = Verdict(
-    model="ref-4m",
-    format="int4-gptq",
-    task="arithmetic",
-    status="FAIL",
-    base=0.8,
-    quantized=0.745,
-    recovery=0.93125,
-    low=0.918,
-    high=0.944,
-    gate=Gate(threshold=0.95),
-    look=1,
-    level=0.05,
-    n=1319,
-    planned=1319,
-    worse=90,
-    better=17,
-    p_pass=1.0,
-    p_fail=0.001,
-)
+from tests.unit.conftest import FAILED
 
 
 def test_a_failure_says_what_was_found_and_expected() -> None:
