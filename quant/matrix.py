@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from quant import recipe
+from quant.budgets import Budget
 from quant.claims import Gate, Profile
+from quant.cost import Price
 from quant.errors import MatrixError, closest
 from quant.records import Family, Format, Model, Record, Suite, Task
+from quant.workloads import Workload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -57,8 +60,21 @@ class Cell(Record, frozen=True, kw_only=True):
         return f"{self.model.id}-{self.format.id}-{self.task.id}"
 
 
+class Serving(Record, frozen=True, kw_only=True):
+    """What is measured as one: this model in this format and its base, in turn, at this workload."""
+
+    model: Model
+    format: Format
+    workload: Workload
+
+    @property
+    def id(self) -> str:
+        """Readable id, e.g. `ref-4m-int8-w8a8-short-sync`: what `-k` selects by."""
+        return f"{self.model.id}-{self.format.id}-{self.workload.id}"
+
+
 class Matrix(Record, frozen=True, kw_only=True):
-    """All declared models, formats, tasks and suites.
+    """All that is declared: models, formats, tasks, suites, workloads and what they are held against.
 
     `files` are those it was read from; `replaced` names the entries of one that a later one declared anew.
     """
@@ -71,6 +87,9 @@ class Matrix(Record, frozen=True, kw_only=True):
     gates: dict[Family, float]
     profiles: dict[str, Profile]
     stages: dict[str, StageRule]
+    workloads: dict[str, Workload]
+    budgets: dict[str, Budget]
+    prices: dict[str, Price]
     replaced: tuple[str, ...] = ()
 
     @property
@@ -88,6 +107,16 @@ class Matrix(Record, frozen=True, kw_only=True):
         for model, fmt, task in itertools.product(rows, columns, self.suite_tasks(suite, items)):
             if fmt.family != "bf16":
                 yield Cell(model=model, format=fmt, task=task)
+
+    def servings(self, suite: str, models: Iterable[str] = (), formats: Iterable[str] = ()) -> Iterator[Serving]:
+        """Yield what a suite measures, or other models and formats at the suite's workloads."""
+        chosen = self.pick("suites", suite)
+        rows = [self.pick("models", name) for name in (tuple(models) or chosen.models)]
+        columns = [self.pick("formats", name) for name in (tuple(formats) or chosen.formats)]
+        workloads = [self.pick("workloads", name) for name in chosen.workloads]
+        for model, fmt, workload in itertools.product(rows, columns, workloads):
+            if fmt.family != "bf16":
+                yield Serving(model=model, format=fmt, workload=workload)
 
     def suite_tasks(self, suite: str, items: int = 0) -> list[Task]:
         """Return a suite's tasks, bounded by its own `items` and by these (0: no bound)."""

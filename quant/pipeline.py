@@ -21,6 +21,7 @@ from quant.inputs import context, given
 from quant.inputs.run import Inputs
 from quant.jobs import Context, Side, fail
 from quant.matrix import BASE, StageRule
+from quant.measurement import Measurement
 from quant.quantization import Quantization
 from quant.records import Checkpoint
 from quant.workers import Job, Workers
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
     from quant.scores import Scores
     from quant.stages.protocol import Message
     from quant.store import Store
+    from quant.workloads import Timings, Workload
 
-STAGES = ("quantize", "evaluate")
+STAGES = ("quantize", "evaluate", "benchmark")
 
 
 class Pipeline:
@@ -134,6 +136,12 @@ class Pipeline:
         made = self.checkpoint(side.model, side.format).result()
         return Evaluation(self._context, side, made, [Wanted(task, 1.0, Future())]).stored()
 
+    def timings(self, model: Model, fmt: Format, workload: Workload) -> Future[Timings]:
+        """Return how a format and its base served a workload in turn, as a future; measured anew whenever asked."""
+        future: Future[Timings] = Future()
+        self.checkpoint(model, fmt).add_done_callback(partial(self._measure, model, fmt, workload, future))
+        return future
+
     def close(self) -> None:
         """Stop: whatever still waits for a result gets an error instead of waiting for ever."""
         self.workers.close()
@@ -142,6 +150,15 @@ class Pipeline:
             waiting: list[Future[Any]] = [*self._checkpoints.values(), *self._scores.values()]
             for future in waiting:
                 fail(future, StageError("the run was stopped before this result was there"))
+
+    def _measure(
+        self, model: Model, fmt: Format, workload: Workload, future: Future[Timings], made: Future[Checkpoint]
+    ) -> None:
+        if error := made.exception():
+            fail(future, error)
+            return
+        job = Measurement(self._context, model, fmt, workload, made.result(), future)
+        self.workers.submit(Job("benchmark", job.run, f"{model.id} timings", alone=True))
 
     def _evaluate(self, side: Side, wanted: Sequence[Wanted], made: Future[Checkpoint]) -> None:
         if error := made.exception():

@@ -15,13 +15,16 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from quant import recipe
+from quant.budgets import Budget
 from quant.claims import VETO, Profile
+from quant.cost import Price
 from quant.environment import DEFAULT_MATRIX
 from quant.errors import MatrixError, closest
 from quant.hardware import KNOWN
 from quant.inputs import hub
 from quant.matrix import BASE, PROFILES, Matrix, StageRule
 from quant.records import Calibration, Family, Format, Model, Record, Suite, Task
+from quant.workloads import Workload
 
 R = TypeVar("R", bound=Record)
 
@@ -32,6 +35,9 @@ KINDS: dict[str, type[Record]] = {
     "suites": Suite,
     "profiles": Profile,
     "stages": StageRule,
+    "workloads": Workload,
+    "budgets": Budget,
+    "prices": Price,
 }
 BUILT_IN: dict[str, dict[str, Any]] = {"formats": {BASE.id: BASE}, "profiles": dict(PROFILES)}
 
@@ -181,7 +187,12 @@ def _refuse_twins(added: list[tuple[str, Entry]], section: str) -> None:
 def _check(matrix: Matrix, declared: dict[str, dict[str, Entry]]) -> None:
     """Refuse what names nothing that is declared, and numbers out of range."""
     for suite, source in declared["suites"].values():
-        for section, names in (("models", suite.models), ("formats", suite.formats), ("tasks", suite.tasks)):
+        for section, names in (
+            ("models", suite.models),
+            ("formats", suite.formats),
+            ("tasks", suite.tasks),
+            ("workloads", suite.workloads),
+        ):
             for name in names:
                 if not matrix.knows(section, name):
                     guess = closest(name, getattr(matrix, section))

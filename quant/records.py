@@ -174,6 +174,8 @@ class Task(Record, frozen=True, kw_only=True):
 class Suite(Record, frozen=True, kw_only=True):
     """A declared family of cells: multiplicity is controlled over its tasks, whatever a run selects of them.
 
+    Latency and throughput of its models and formats are measured at its `workloads`.
+
     `items` bounds the documents of each task, as in `Task`. `definition` is the average that gates: `macro` weighs all
     tasks alike, `item` all items. With `normalised`, each item's score y is judged as (y - c)/(1 - c), c its chance:
     a guess scores 0 on average, and less than 0 is no error. So the Open LLM Leaderboard V2 does (its documentation,
@@ -185,6 +187,7 @@ class Suite(Record, frozen=True, kw_only=True):
     models: tuple[str, ...]
     formats: tuple[str, ...]
     tasks: tuple[str, ...]
+    workloads: tuple[str, ...] = ()
     items: int = 0
     definition: Definition = "macro"
     normalised: bool = False

@@ -42,12 +42,14 @@ class Ask(Protocol):
 class Job(NamedTuple):
     """Work for one stage. `run` finds out itself whether a process is needed at all, and handles its own errors.
 
-    Jobs of one `engine` can share what the stage has loaded.
+    Jobs of one `engine` can share what the stage has loaded. One that runs `alone` waits until no other worker is busy,
+    and then keeps them waiting: what it measures is the machine.
     """
 
     stage: str
     run: Callable[[Ask], None]
     engine: str = ""
+    alone: bool = False
 
 
 class Workers:
@@ -59,6 +61,7 @@ class Workers:
         self._live: dict[tuple[int, str], StageProcess] = {}
         self._stages: dict[int, str] = {}
         self._engines: dict[int, str] = {}
+        self._busy: dict[int, Job] = {}
         self._changed = threading.Condition()
         self._closed = False
         self.starts: Counter[str] = Counter()
@@ -91,6 +94,8 @@ class Workers:
                 job.run(partial(ask, job.stage))
             except Busy:
                 self._put_back(job)
+            finally:
+                self._rest(number)
 
     def _take(self, number: int, device: str) -> Job | None:
         """Wait for a job, and end the processes that would be in its way on this device."""
@@ -112,17 +117,17 @@ class Workers:
             self._stages.pop(number, None)
             live = any(owner == number for owner, _ in self._live)
             up, deadline = self._engines.get(number) if live else None, time.monotonic() + LINGER_SECONDS
-            while not self._closed and not any(job.engine == up for job in self._jobs):
-                left = deadline - time.monotonic()
-                if self._jobs and (left <= 0 or not up):
+            while not self._closed and not any(job.engine == up for job in self._ready(number)):
+                left, ready = deadline - time.monotonic(), self._ready(number)
+                if ready and (left <= 0 or not up):
                     break
-                self._changed.wait(left if self._jobs else None)
+                self._changed.wait(left if ready else None)
             if self._closed:
                 return None
             others = Counter(self._stages.values())
             elsewhere = {engine for owner, engine in self._engines.items() if owner != number}
             choice = min(
-                self._jobs,
+                self._ready(number),
                 key=lambda job: (
                     job.engine != up,
                     job.engine in elsewhere,
@@ -131,8 +136,21 @@ class Workers:
                 ),
             )
             self._jobs.remove(choice)
+            self._busy[number] = choice
             self._stages[number] = choice.stage
             return choice
+
+    def _rest(self, number: int) -> None:
+        with self._changed:
+            self._busy.pop(number, None)
+            self._changed.notify_all()
+
+    def _ready(self, number: int) -> list[Job]:
+        """Return the jobs that this worker may run now; what runs alone goes where its engine is up."""
+        if any(job.alone for job in self._busy.values()):
+            return []
+        elsewhere = {self._engines.get(owner) for owner, stage in self._live if owner != number}
+        return [job for job in self._jobs if not job.alone or not (self._busy or job.engine in elsewhere)]
 
     def _put_back(self, job: Job) -> None:
         """Queue a job whose entry another session is making, and wait a moment before anybody takes it again."""

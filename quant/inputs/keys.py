@@ -27,7 +27,7 @@ def checkpoint(
 ) -> dict[str, Any]:
     """Everything that can change a quantized tensor. Where the model lies meanwhile cannot."""
     return {
-        **_machine(machine),
+        **of(machine),
         "model": base.files,
         **_revisions(base),
         "dtype": model.dtype,
@@ -50,7 +50,7 @@ def scores(  # noqa: PLR0913 - keyword-only: what scores are made of
 ) -> dict[str, Any]:
     """Everything that can change a prompt, a token or a score, but the place where it is served."""
     return {
-        **_machine(machine),
+        **of(machine),
         "checkpoint": served.files,
         **_revisions(base, served),
         "task": [task.lm_eval, task.metric, task.filter, task.chat_template],
@@ -77,7 +77,8 @@ def _revisions(*parts: Checkpoint) -> dict[str, Any]:
     return {"revision": [*found]} if found else {}
 
 
-def _machine(machine: Hardware) -> dict[str, Any]:
+def of(machine: Hardware) -> dict[str, Any]:
+    """Everything about a machine that can move a number."""
     return {
         "schema": SCHEMA,
         "hardware": machine.kind,

@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING, get_args
 import msgspec
 
 from quant.errors import UsageError
-from quant.stages.protocol import EvaluateRequest, Message, QuantizeRequest, StageName
+from quant.stages.protocol import BenchmarkRequest, EvaluateRequest, Message, QuantizeRequest, StageName
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-REQUESTS: dict[str, type[QuantizeRequest | EvaluateRequest]] = {
+REQUESTS: dict[str, type[QuantizeRequest | EvaluateRequest | BenchmarkRequest]] = {
     "quantize": QuantizeRequest,
     "evaluate": EvaluateRequest,
+    "benchmark": BenchmarkRequest,
 }
 
 

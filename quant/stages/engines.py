@@ -15,14 +15,16 @@ from typing import TYPE_CHECKING, Any
 from msgspec import to_builtins
 
 from quant.stages import server
+from quant.stages.kernels import EXTENSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from random import Random
 
-    from quant.stages.protocol import EvaluateRequest
+    from quant.stages.protocol import BenchmarkRequest, EvaluateRequest
 
 REPORT_EVERY_SECONDS = 1.0
+SHARE = 0.45  # of a GPU's memory for one of the two engines that take turns
 BATCH_SIZES = (0, 8, 64, 16, 128)  # of repeated runs in turn; the first run has the engine's own, Transformers 32
 
 
@@ -107,6 +109,28 @@ def _start_vllm(request: EvaluateRequest) -> Any:
         max_model_len=request.context_tokens,
         batch_size="auto",
         tensor_parallel_size=request.tensor_parallel,
+        **engine,
+    )
+
+
+def offline(checkpoint: str, request: BenchmarkRequest) -> Any:
+    """Start vLLM itself in this process, with room for a second one; it forgets each request's prefix."""
+    name_the_cpu_build()
+    from vllm import LLM
+    from vllm.platforms import current_platform
+
+    cpu = current_platform.is_cpu()
+    if cpu:
+        _import_model_class_here(checkpoint)
+    engine = {"enforce_eager": cpu, **({} if cpu else {"gpu_memory_utilization": SHARE}), **request.engine}
+    return LLM(
+        model=checkpoint,
+        dtype=request.dtype,
+        max_model_len=request.context_tokens,
+        tensor_parallel_size=request.tensor_parallel,
+        enable_prefix_caching=False,
+        disable_log_stats=False,
+        worker_extension_cls=EXTENSION,
         **engine,
     )
 

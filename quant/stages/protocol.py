@@ -10,9 +10,10 @@ from typing import Any, Literal
 from quant.inputs.endpoint import Endpoint
 from quant.records import Backend, Chances, Mixed, Place, Recipe, Record, Search, Task
 from quant.scores import Item
+from quant.workloads import Block, Engine, Peaks, Workload
 
-SCORES, SAMPLES, CHOICE = "scores.json", "samples.jsonl", "choice.json"
-StageName = Literal["quantize", "evaluate"]
+SCORES, SAMPLES, CHOICE, TIMINGS = "scores.json", "samples.jsonl", "choice.json", "timings.json"
+StageName = Literal["quantize", "evaluate", "benchmark"]
 
 
 class QuantizeRequest(Record, frozen=True, kw_only=True):
@@ -105,6 +106,32 @@ class TaskScores(Record, frozen=True, kw_only=True):
     load_seconds: float
     started: float
     engine: dict[str, Any]
+
+
+class BenchmarkRequest(Record, frozen=True, kw_only=True):
+    """Have the checkpoints `base` and `quantized` take turns at a workload; `timings.json` is written into `output`.
+
+    Both stay up for the next request that names them.
+    """
+
+    label: str
+    base: str
+    quantized: str
+    output: str
+    workload: Workload
+    dtype: str
+    context_tokens: int
+    engine: dict[str, Any]
+    tensor_parallel: int = 1
+
+
+class BlockTimings(Record, frozen=True, kw_only=True):
+    """What `timings.json` holds."""
+
+    base: Engine
+    quantized: Engine
+    blocks: tuple[Block, ...]
+    peaks: Peaks
 
 
 class Message(Record, frozen=True, kw_only=True):
