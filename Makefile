@@ -39,6 +39,7 @@ test-slow: setup
 	$(PY) -m pytest tests -m slow $(PYTEST_ARGS)
 
 bench: setup
+	$(PY) fixtures/benchmarks/ratios.py
 	$(PY) fixtures/benchmarks/judge.py
 	$(PY) fixtures/benchmarks/suite.py
 

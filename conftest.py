@@ -1,4 +1,4 @@
-"""Every test sees the suite's options, cells, stages, verdicts and report."""
+"""Every test sees the suite's options, cells, stages, verdicts, measurements, baselines and report."""
 
 pytest_plugins = [
     "fixtures.options",
@@ -6,6 +6,8 @@ pytest_plugins = [
     "fixtures.cells",
     "fixtures.stages",
     "fixtures.verdicts",
+    "fixtures.baselines",
+    "fixtures.perf",
     "fixtures.trials",
     "fixtures.reporting",
     "pytester",

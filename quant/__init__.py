@@ -14,7 +14,7 @@ room                   role
 `redaction`            tokens and passwords, taken out of whatever is written
 `claims`               the nouns of judging: gates, profiles, verdicts
 `matrix`, `recipe`     models, formats, tasks, suites; the cells and gates that follow; recipes of llm-compressor
-`reading`              TOML in, a validated matrix out
+`declared`, `reading`  a matrix file as records; TOML in, a validated matrix out
 `added`, `schema`      what a matrix file adds, for people; its shape, for editors
 `inputs`               what a run is made of: found, checked and hashed before a stage starts
 `hashes`               hashes of files
@@ -31,7 +31,8 @@ room                   role
 `verdicts`             asks the pipeline for items, look by look, until `judge` has settled each claim
 `stored`               the verdicts of an earlier run again, from its records
 `plan`, `shelf`        what a suite can prove, before anything runs
-`cost`                 what a measured latency or rate costs
+`cost`, `roofline`     what a measured latency or rate costs, and how far it is from the device's limit
+`recommend`            which format to deploy, from the results of runs
 `report`               verdicts -> terminal table and JSON
 `gate`                 one checkpoint against its base as a command: pytest below, an exit code above
 =====================  =====================================================================

@@ -58,7 +58,17 @@ def _parser() -> argparse.ArgumentParser:
     _declare_plan(
         commands.add_parser("plan", help="what a suite can prove, before anything is run; 3 if not all averages")
     )
+    _declare_recommend(commands.add_parser("recommend", help="which format to deploy, from the results of runs"))
     return parser
+
+
+def _declare_recommend(recommend: argparse.ArgumentParser) -> None:
+    recommend.add_argument(
+        "results", nargs="+", type=Path, help="results.json of a run; of several that tell of one cell, the last counts"
+    )
+    recommend.add_argument("--matrix", default="", metavar="FILE", help="adds to the reference matrix, as prices")
+    recommend.add_argument("--output", type=Path, metavar="DIR", help="draw recovery x cost there, a file a model")
+    recommend.set_defaults(run=_recommend)
 
 
 def _declare_gate(gate: argparse.ArgumentParser) -> None:
@@ -148,6 +158,24 @@ def _matrix(arguments: argparse.Namespace) -> int:
     if arguments.file is None:
         raise UsageError("matrix check: no file given; name the matrix file to check")
     print(*added.check(arguments.file), sep="\n")
+    return 0
+
+
+def _recommend(arguments: argparse.Namespace) -> int:
+    import shutil
+
+    from quant import recommend
+    from quant.report import pareto
+
+    width, colour = shutil.get_terminal_size().columns, sys.stdout.isatty()
+    found = recommend.sections(arguments.results, arguments.matrix, width=width, colour=colour)
+    for section in found:
+        print(section.title, *section.lines, "", sep="\n")
+    try:
+        drawn = pareto.write(found, arguments.output) if arguments.output else []
+    except OSError as error:
+        raise UsageError(f"--output {arguments.output}: cannot be written: {error.strerror}") from None
+    print(*(f"drawn: {file}" for file in drawn), sep="\n", end="\n" if drawn else "")
     return 0
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from quant import hardware, reading
+from quant.declared import KINDS
 from quant.errors import MatrixError, UsageError
 from quant.inputs import hub
 from quant.inputs.run import Inputs
@@ -25,7 +26,7 @@ def check(file: Path) -> list[str]:
     """Say what the file adds, replaces and names elsewhere."""
     declared = reading.declared(str(file))
     parts = reading.with_includes(file.resolve())
-    added = {name: [key for part in parts for key in part.section(name)] for name in (*reading.KINDS, "gates")}
+    added = {name: [key for part in parts for key in part.section(name)] for name in (*KINDS, "gates")}
     if problems := list(dict.fromkeys(_problems(declared, added))):
         raise MatrixError("\n".join([f"{file}: {len(problems)} to correct", *problems]))
     named = {name: declared.models[name].source for name in added["models"]}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from quant.records import Record, Status
+from quant.records import Environment, Record, Status
 from quant.stats.blocks import LogMean
 from quant.workloads import Engine, Peaks, Workload
 
@@ -70,3 +70,10 @@ class Performance(Record, frozen=True, kw_only=True):
     def id(self) -> str:
         """The readable id that `-k` selects by."""
         return f"{self.model}-{self.format}-{self.workload.id}"
+
+
+class Baseline(Record, frozen=True, kw_only=True):
+    """What is committed for a hardware class, to hold later measurements against; its budgets are left out."""
+
+    environment: Environment
+    performance: Performance

@@ -7,28 +7,34 @@ at a rate, 3600 x queries per second / USD per hour. Tokens are output tokens.
 
 from __future__ import annotations
 
+import fnmatch
 import statistics
 from datetime import date as Date  # noqa: N812 - a record resolves its annotations when it is decoded
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
 
 from quant.records import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 SECONDS = 3600.0
 MILLION = 1e6
 
 
 class Price(Record, frozen=True, kw_only=True):
-    """What `devices` devices of a hardware class cost together, where and when: prices fall, so a table names both."""
+    """What `devices` devices of a hardware class cost together, where and when: prices fall, so a table says it.
+
+    `hardware` is a pattern (`*` stands for anything).
+    """
 
     id: str
     hardware: str
-    devices: int = 1
-    usd_per_hour: float
+    devices: Annotated[int, msgspec.Meta(ge=1)] = 1
+    usd_per_hour: Annotated[float, msgspec.Meta(gt=0)]
     date: Date
-    source: str
+    provider: str
 
 
 class Cost(Record, frozen=True, kw_only=True):
@@ -37,6 +43,12 @@ class Cost(Record, frozen=True, kw_only=True):
     queries_per_dollar: float
     tokens_per_dollar: float
     usd_per_million_tokens: float
+
+
+def price(prices: Iterable[Price], hardware: str, devices: int) -> Price | None:
+    """Return what so many devices of a class cost: the latest of several, of one day the last; None if unknown."""
+    matching = [one for one in prices if one.devices == devices and fnmatch.fnmatchcase(hardware, one.hardware)]
+    return max(reversed(matching), key=lambda one: one.date, default=None)
 
 
 def of_latency(seconds: float, output_tokens: int, usd_per_hour: float) -> Cost:

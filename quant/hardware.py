@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import subprocess
+from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ from typing import TYPE_CHECKING
 from quant.records import Hardware
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from quant.records import Backend, Format
 
 # Formats that vLLM computes as named: CPU rows are measured with vLLM 0.32, SM rows follow its kernels' own conditions
@@ -47,6 +50,51 @@ CAPABILITIES: dict[str, frozenset[str]] = {
 # A10, A40 and RTX 30; B300; RTX 50 and RTX PRO 6000: other chips of a generation, with the same kernels.
 CAPABILITIES |= {"sm86": CAPABILITIES["sm80"], "sm103": CAPABILITIES["sm100"], "sm120": CAPABILITIES["sm100"]}
 KNOWN = frozenset().union(*CAPABILITIES.values())
+
+# The kernels that vLLM 0.32 computes the linear layers of a capability with, on the first row that matches and has it:
+# any other is a fallback. SM rows are what its own choosers take (tests/backends asks them), CPU rows are measured.
+EXPECTED: tuple[tuple[str, str, frozenset[str]], ...] = (
+    ("w8a8-fp8", "cpu-*", frozenset({"ChannelWiseTorchFP8ScaledMMLinearKernel"})),
+    ("w8a8-int8", "cpu-*", frozenset({"CPUInt8ScaledMMLinearKernel"})),
+    ("w4a8", "cpu-*", frozenset({"Dynamic4bitLinearKernel"})),
+    ("w4a16", "cpu-*", frozenset({"CPUWNA16LinearKernel"})),
+    ("w8a8-fp8", "sm*", frozenset({"CutlassFP8ScaledMMLinearKernel"})),
+    # From SM100 on FlashInfer's comes first, where it is installed; so for FP4 below.
+    ("w8a8-fp8-static", "sm*", frozenset({"CutlassFP8ScaledMMLinearKernel", "FlashInferFP8ScaledMMLinearKernel"})),
+    # DeepGEMM's come first where its package is installed.
+    (
+        "w8a8-fp8-block",
+        "sm*",
+        frozenset(
+            {
+                "CutlassFp8BlockScaledMMKernel",
+                "DeepGemmFp8BlockScaledMMKernel",
+                "FlashInferFp8DeepGEMMDynamicBlockScaledKernel",
+            }
+        ),
+    ),
+    ("w8a8-int8", "sm*", frozenset({"CutlassInt8ScaledMMLinearKernel"})),
+    ("w8a16", "sm90", frozenset({"MacheteLinearKernel"})),
+    ("w4a16", "sm90", frozenset({"MacheteLinearKernel"})),
+    ("w8a16", "sm*", frozenset({"MarlinLinearKernel"})),
+    ("w4a16", "sm*", frozenset({"MarlinLinearKernel"})),
+    ("w4afp8", "sm90", frozenset({"CutlassW4A8LinearKernel"})),
+    ("nvfp4a16", "sm*", frozenset({"MarlinNvFp4LinearKernel"})),
+    ("mxfp4a16", "sm*", frozenset({"MarlinMxFp4LinearKernel"})),
+    ("mxfp4", "sm1*", frozenset({"FlashInferMxFp4LinearKernel"})),
+    (
+        "nvfp4",
+        "sm1*",
+        frozenset(
+            {
+                "CutlassNvFp4LinearKernel",
+                "FlashInferCuteDslNvFp4LinearKernel",
+                "FlashInferCutlassNvFp4LinearKernel",
+            }
+        ),
+    ),
+)
+CACHE_ALONE = ("kv-fp8",)  # capabilities of attention, which no linear layer needs
 CONTAINER_LIMIT = Path("/sys/fs/cgroup/memory.max")
 
 
@@ -77,6 +125,16 @@ def missing(fmt: Format, hardware: Hardware) -> tuple[str, ...]:
     return tuple(need for need in fmt.needs if need not in hardware.capabilities)
 
 
+def expected_kernels(needs: Iterable[str], row: str) -> dict[str, frozenset[str]]:
+    """Return, by capability, the kernels that compute linear layers on a `row`; {} if those of one are not known."""
+    linear = [need for need in needs if need not in CACHE_ALONE]
+    known = {
+        need: next((names for name, rows, names in EXPECTED if name == need and fnmatchcase(row, rows)), frozenset())
+        for need in linear
+    }
+    return known if all(known.values()) else {}
+
+
 def backend_for(fmt: Format, hardware: Hardware, wanted: str) -> Backend:
     """Backend that serves both sides of a comparison with `fmt`: what is asked for, else vLLM if it has the kernels."""
     if wanted == "vllm":
@@ -91,6 +149,7 @@ def _cpu(cpuinfo: Path) -> Hardware:
     kind = f"cpu-{vector_extension(set(flags[1].split()) if flags else set())}"
     return Hardware(
         kind=kind,
+        row=kind,
         name=name[1] if name else "unknown CPU",
         devices=len(os.sched_getaffinity(0)),
         capabilities=CAPABILITIES[kind],
@@ -118,13 +177,13 @@ def _gpu() -> Hardware | None:
     if asked.returncode or not rows:
         return None
     name, compute, driver, mebibytes = rows[0]
+    sm = f"sm{compute.replace('.', '')}"
     return Hardware(
         kind=re.sub(r"\W+", "-", name).strip("-").lower(),
         name=name,
         devices=len(rows),
-        capabilities=of_gpu(
-            f"sm{compute.replace('.', '')}", flashinfer=importlib.util.find_spec("flashinfer") is not None
-        ),
+        row=sm,
+        capabilities=of_gpu(sm, flashinfer=importlib.util.find_spec("flashinfer") is not None),
         driver=driver,
         memory_bytes=int(mebibytes) * 2**20 if mebibytes.isdigit() else 0,
         host_bytes=_ram_bytes(CONTAINER_LIMIT),

@@ -109,13 +109,17 @@ class Matrix(Record, frozen=True, kw_only=True):
                 yield Cell(model=model, format=fmt, task=task)
 
     def servings(self, suite: str, models: Iterable[str] = (), formats: Iterable[str] = ()) -> Iterator[Serving]:
-        """Yield what a suite measures, or other models and formats at the suite's workloads."""
+        """Yield what a suite measures, or other models and formats at the suite's workloads.
+
+        In the order that starts engines least often: of a model all of one mode, of those one format after the other.
+        """
         chosen = self.pick("suites", suite)
         rows = [self.pick("models", name) for name in (tuple(models) or chosen.models)]
         columns = [self.pick("formats", name) for name in (tuple(formats) or chosen.formats)]
         workloads = [self.pick("workloads", name) for name in chosen.workloads]
-        for model, fmt, workload in itertools.product(rows, columns, workloads):
-            if fmt.family != "bf16":
+        modes = dict.fromkeys(workload.mode for workload in workloads)
+        for model, mode, fmt, workload in itertools.product(rows, modes, columns, workloads):
+            if fmt.family != "bf16" and workload.mode == mode:
                 yield Serving(model=model, format=fmt, workload=workload)
 
     def suite_tasks(self, suite: str, items: int = 0) -> list[Task]:

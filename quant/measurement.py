@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from msgspec.structs import replace
 
-from quant.inputs import integrity, keys
+from quant.inputs import integrity, keys, memory
 from quant.jobs import Context, fail
+from quant.matrix import BASE
 from quant.stages.protocol import TIMINGS, BenchmarkRequest, BlockTimings
 from quant.store import key_of
 from quant.workloads import Timings
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from quant.records import Checkpoint, Format, Model
     from quant.workers import Ask
-    from quant.workloads import Workload
+    from quant.workloads import Sizes, Workload
 
 KIND = "timings"
 
@@ -61,13 +62,21 @@ class Measurement:
             format=self.format.id,
             workload=self.workload,
             hardware=self.context.inputs.machine.kind,
-            base=replace(told.base, checkpoint_bytes=base.tensor_bytes),
-            quantized=replace(told.quantized, checkpoint_bytes=self.checkpoint.tensor_bytes),
+            base=replace(told.base, checkpoint_bytes=base.tensor_bytes, sizes=self._sizes(BASE)),
+            quantized=replace(
+                told.quantized, checkpoint_bytes=self.checkpoint.tensor_bytes, sizes=self._sizes(self.format)
+            ),
             blocks=told.blocks,
             peaks=told.peaks,
             started=started,
             record=key_of(key),
         )
+
+    def _sizes(self, fmt: Format) -> Sizes | None:
+        inputs, shape = self.context.inputs, self.context.inputs.shape(self.model)
+        if shape is None:
+            return None
+        return memory.served(self.model, shape, fmt, inputs.machine, inputs.devices(self.model))
 
     @property
     def _label(self) -> str:

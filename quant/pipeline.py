@@ -29,7 +29,7 @@ from quant.workers import Job, Workers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from quant.matrix import Cell, Matrix
+    from quant.matrix import Cell, Matrix, Serving
     from quant.records import Backend, Format, Hardware, Model, Task
     from quant.scores import Scores
     from quant.stages.protocol import Message
@@ -65,9 +65,9 @@ class Pipeline:
         self._checkpoints: dict[tuple[str, str], Future[Checkpoint]] = {}
         self._scores: dict[tuple[str, str, Backend, int, Task, float], Future[Scores]] = {}
 
-    def check(self, cells: Sequence[Cell], *, pinned: bool = False) -> None:
-        """Find every mistake in what `cells` need, and files that the backend at hand cannot read, as `UsageError`."""
-        self.inputs.check(cells, pinned=pinned)
+    def check(self, cells: Sequence[Cell], servings: Sequence[Serving] = (), *, pinned: bool = False) -> None:
+        """Find every mistake in what is selected, and files that the backend at hand cannot read, as `UsageError`."""
+        self.inputs.check(cells, servings, pinned=pinned)
         for model, fmt in {(cell.model.id, cell.format.id): (cell.model, cell.format) for cell in cells}.values():
             if fmt.checkpoint and self.backend_for(fmt) == "hf":
                 made = self.inputs.given(model, fmt)
@@ -158,7 +158,8 @@ class Pipeline:
             fail(future, error)
             return
         job = Measurement(self._context, model, fmt, workload, made.result(), future)
-        self.workers.submit(Job("benchmark", job.run, f"{model.id} timings", alone=True))
+        # On a GPU the process of engines here must end for servers to find its memory free (measured: 25 GB stay).
+        self.workers.submit(Job("benchmark", job.run, f"{model.id} {workload.mode} timings", alone=True))
 
     def _evaluate(self, side: Side, wanted: Sequence[Wanted], made: Future[Checkpoint]) -> None:
         if error := made.exception():

@@ -8,135 +8,24 @@ to the file that names them. Imports no torch.
 from __future__ import annotations
 
 import itertools
-import tomllib
+import math
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from quant import recipe
-from quant.budgets import Budget
 from quant.claims import VETO, Profile
-from quant.cost import Price
+from quant.declared import KINDS, Entry, Source
 from quant.environment import DEFAULT_MATRIX
 from quant.errors import MatrixError, closest
 from quant.hardware import KNOWN
-from quant.inputs import hub
-from quant.matrix import BASE, PROFILES, Matrix, StageRule
-from quant.records import Calibration, Family, Format, Model, Record, Suite, Task
-from quant.workloads import Workload
+from quant.matrix import BASE, PROFILES, Matrix
+from quant.workloads import METRICS, ONCE, Workload
 
-R = TypeVar("R", bound=Record)
+if TYPE_CHECKING:
+    from quant.budgets import Budget
+    from quant.records import Format, Suite
 
-KINDS: dict[str, type[Record]] = {
-    "models": Model,
-    "formats": Format,
-    "tasks": Task,
-    "suites": Suite,
-    "profiles": Profile,
-    "stages": StageRule,
-    "workloads": Workload,
-    "budgets": Budget,
-    "prices": Price,
-}
 BUILT_IN: dict[str, dict[str, Any]] = {"formats": {BASE.id: BASE}, "profiles": dict(PROFILES)}
-
-
-class Entry(NamedTuple):
-    """What a file says about a name."""
-
-    value: Any
-    source: Source
-
-
-class Source:
-    """One matrix file: turns its tables into records, and knows its text, so that an error can name the line."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            text = path.read_text()
-            self.data = tomllib.loads(text)
-        except OSError:
-            raise MatrixError(f"{path}: no such matrix file") from None
-        except ValueError as error:
-            raise MatrixError(f"{path}: not valid TOML: {error}") from error
-        self.lines = text.splitlines()
-        self._known(self.data, {*KINDS, "gates", "include"}, ())
-        self.includes: list[str] = self._convert(self.data.pop("include", []), list[str], ("include",))
-
-    def section(self, name: str) -> dict[str, Any]:
-        """Return a section's records by name."""
-        if name == "gates":
-            return dict(self._convert(self.data.get(name, {}), dict[Family, float], (name,)))
-        table = self.data.get(name, {})
-        if not isinstance(table, dict):
-            raise self.error((name,), f"[{name}] must be a table of tables")
-        return {key: self._entry(value, (name, key), KINDS[name]) for key, value in table.items()}
-
-    def error(self, where: tuple[str, ...], message: str) -> MatrixError:
-        """Return an error that names this file, the line and the table."""
-        line = self._line(where)
-        return MatrixError(f"{self.path}{f':{line}' if line else ''}: [{'.'.join(where[:2])}] {message}")
-
-    def _entry(self, value: Any, where: tuple[str, ...], kind: type[R]) -> R:
-        if not isinstance(value, dict):
-            raise self.error(where, f"[{'.'.join(where)}] must be a table")
-        self._known(value, {*kind.__struct_fields__} - {"id"}, where)
-        named = {"id": where[-1]} if "id" in kind.__struct_fields__ else {}
-        told = self._recipe(value, where) if kind is Format and "recipe" in value else {}
-        told |= {key: said for key, said in value.items() if key != "recipe"}
-        entry: R = self._convert(named | told, kind, where)
-        return self._placed(entry)
-
-    def _recipe(self, value: dict[str, Any], where: tuple[str, ...]) -> dict[str, Any]:
-        """Return the modifiers of a format's table, or of the file that it names, and what follows from them."""
-        said, place = value["recipe"], f"{self.path}: [{'.'.join(where)}]"
-        if isinstance(said, str):
-            found = recipe.read((self.path.parent / said).resolve())
-        elif isinstance(said, dict):
-            found = recipe.with_ignored(recipe.checked(tuple(said.items()), place))
-        else:
-            raise self.error(where, f"a recipe is a table or names a YAML file, found {said!r}")
-        if {"family", "needs"} <= {*value}:
-            return {"recipe": found}
-        family, needs = recipe.family_and_needs(found, place)
-        return {"recipe": found, "family": family, "needs": needs}
-
-    def _placed(self, entry: R) -> R:
-        """Make the paths of an entry absolute."""
-        changes: dict[str, Any] = {}
-        for field in ("source", "folder", "texts", "checkpoint"):
-            said = getattr(entry, field, "")
-            if said and not hub.elsewhere(said):
-                changes[field] = str((self.path.parent / said).resolve())
-        if isinstance(inner := getattr(entry, "calibration", None), Calibration):
-            changes["calibration"] = self._placed(inner)
-        return msgspec.structs.replace(entry, **changes)
-
-    def _known(self, table: dict[str, Any], valid: set[str], where: tuple[str, ...]) -> None:
-        for key in table:
-            if key not in valid:
-                msg = f"unknown key {key!r}{closest(key, valid)}; valid keys: {', '.join(sorted(valid))}"
-                raise self.error((*where, key), msg)
-
-    def _convert(self, value: Any, kind: Any, where: tuple[str, ...]) -> Any:
-        try:
-            return msgspec.convert(value, kind)
-        except msgspec.ValidationError as error:
-            raise self.error(where, str(error)) from error
-
-    def _line(self, where: tuple[str, ...]) -> int:
-        """Line of a table's header, or of its last part as a key below the header; 0 if neither is found."""
-        header, found = "", 0
-        for number, line in enumerate(self.lines, 1):
-            bare = line.split("#")[0].strip()
-            if bare.startswith("["):
-                header = bare.strip("[]").replace('"', "")
-                found = number if header == ".".join(where) else found
-            elif header == ".".join(where[:-1]) and bare.split("=")[0].strip() == where[-1]:
-                return number
-        return found
 
 
 def declared(added: str) -> Matrix:
@@ -187,16 +76,7 @@ def _refuse_twins(added: list[tuple[str, Entry]], section: str) -> None:
 def _check(matrix: Matrix, declared: dict[str, dict[str, Entry]]) -> None:
     """Refuse what names nothing that is declared, and numbers out of range."""
     for suite, source in declared["suites"].values():
-        for section, names in (
-            ("models", suite.models),
-            ("formats", suite.formats),
-            ("tasks", suite.tasks),
-            ("workloads", suite.workloads),
-        ):
-            for name in names:
-                if not matrix.knows(section, name):
-                    guess = closest(name, getattr(matrix, section))
-                    raise source.error(("suites", suite.id, section), f"no {section[:-1]} is called {name!r}{guess}")
+        _check_suite(suite, matrix, source)
     for fmt, source in declared["formats"].values():
         _check_format(fmt, matrix, source)
     for family, (threshold, source) in declared["gates"].items():
@@ -204,6 +84,18 @@ def _check(matrix: Matrix, declared: dict[str, dict[str, Entry]]) -> None:
             raise source.error(("gates", family), f"a recovery threshold lies in ({VETO}, 1], found {threshold}")
     for profile, source in declared["profiles"].values():
         _check_profile(profile, source)
+    for workload, source in declared["workloads"].values():
+        _check_workload(workload, source)
+    for budget, source in declared["budgets"].values():
+        _check_budget(budget, matrix, source)
+
+
+def _check_suite(suite: Suite, matrix: Matrix, source: Source) -> None:
+    for section in ("models", "formats", "tasks", "workloads"):
+        for name in getattr(suite, section):
+            if not matrix.knows(section, name):
+                guess = closest(name, getattr(matrix, section))
+                raise source.error(("suites", suite.id, section), f"no {section[:-1]} is called {name!r}{guess}")
 
 
 def _check_format(fmt: Format, matrix: Matrix, source: Source) -> None:
@@ -230,3 +122,39 @@ def _check_profile(profile: Profile, source: Source) -> None:
         raise source.error((*where, "alpha"), f"alpha lies in (0, 0.5), found {profile.alpha}")
     if profile.items < 0:
         raise source.error((*where, "items"), f"items is 0 (all) or more, found {profile.items}")
+
+
+def _check_workload(workload: Workload, source: Source) -> None:
+    where = ("workloads", workload.id)
+    for field in ("input_tokens", "output_tokens", "requests"):
+        if (found := getattr(workload, field)) < 1:
+            raise source.error((*where, field), f"{field} is 1 or more, found {found}")
+    if not 0 <= workload.rate < math.inf:
+        raise source.error((*where, "rate"), f"a rate is 0 (all at once) or more a second, found {workload.rate}")
+    if workload.rate and workload.mode == "synchronous":
+        raise source.error((*where, "rate"), "synchronous requests follow each other and have no rate; leave it out")
+    if not 0 < workload.width < 1:
+        raise source.error((*where, "width"), f"a width lies in (0, 1), .05 for 5 %; found {workload.width}")
+    if not 0 < workload.seconds < math.inf:
+        raise source.error((*where, "seconds"), f"seconds are above 0, found {workload.seconds}")
+    for field in workload.slo.__struct_fields__:
+        if (most := getattr(workload.slo, field)) is not None and most <= 0:
+            raise source.error((*where, "slo"), f"{field} of a service-level objective is above 0, found {most}")
+
+
+def _check_budget(budget: Budget, matrix: Matrix, source: Source) -> None:
+    where = ("budgets", budget.id)
+    if budget.metric not in METRICS:
+        guess = f"{closest(budget.metric, METRICS)}; there are {', '.join(METRICS)}"
+        raise source.error((*where, "metric"), f"no metric is called {budget.metric!r}{guess}")
+    if not 0 < budget.limit < math.inf:
+        raise source.error((*where, "limit"), f"a limit is above 0, found {budget.limit}")
+    if budget.baseline and (budget.metric in ONCE or budget.metric.endswith(".p99")):
+        raise source.error(
+            (*where, "baseline"),
+            f"a baseline holds means over blocks, and {budget.metric} has none; limit its ratio or value instead",
+        )
+    for field in ("model", "format", "workload"):
+        pattern, names = getattr(budget, field), getattr(matrix, f"{field}s")
+        if not matrix.knows(f"{field}s", pattern) and not any(fnmatchcase(name, pattern) for name in names):
+            raise source.error((*where, field), f"{pattern!r} matches no {field}{closest(pattern, names)}")

@@ -52,6 +52,7 @@ class Shape(Record, frozen=True, kw_only=True):
     """What a model's memory follows from: `linear` of its `parameters` are weights that formats quantize.
 
     `hidden` is the width of what one layer hands to the next; with 0, activations of calibration texts are not counted.
+    `head` counts the weights of the output layer, tied to the embeddings or not; 0: half of what is not `linear`.
     """
 
     parameters: int
@@ -60,6 +61,7 @@ class Shape(Record, frozen=True, kw_only=True):
     kv_heads: int
     head_dim: int
     hidden: int = 0
+    head: int = 0
 
 
 class Model(Record, frozen=True, kw_only=True):
@@ -196,6 +198,7 @@ class Suite(Record, frozen=True, kw_only=True):
 class Hardware(Record, frozen=True, kw_only=True):
     """What a machine is. `kind` is the hardware class that keys and baselines carry, e.g. `cpu-avx512`.
 
+    `row` names what decides its kernels in the tables of `quant.hardware`, e.g. `sm90`.
     `memory_bytes` is one device's memory, the machine's for CPUs; `host_bytes` that of a GPU's machine. 0 if unknown.
     """
 
@@ -206,6 +209,7 @@ class Hardware(Record, frozen=True, kw_only=True):
     driver: str = ""
     memory_bytes: int = 0
     host_bytes: int = 0
+    row: str = ""
 
 
 class Environment(Record, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from quant.reading import KINDS
+from quant.declared import KINDS
 from quant.records import Family
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"

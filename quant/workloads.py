@@ -9,7 +9,7 @@ import math
 from statistics import fmean
 from typing import Any, Literal
 
-from quant.records import Record
+from quant.records import Record, Shape
 
 Mode = Literal["synchronous", "asynchronous"]
 TIMES = ("latency_ms", "ttft_ms", "tpot_ms", "itl_ms")  # of requests; each also as p50, p90 and p99 of a run
@@ -108,11 +108,31 @@ class Block(Record, frozen=True, kw_only=True):
     disturbed: str = ""
 
 
+class Sizes(Record, frozen=True, kw_only=True):
+    """What the least time of a token follows from: `bits` of a weight of the model's linear layers, scales included.
+
+    `other_bits` are those of a weight that no format quantizes, `cache_bits` those of a number in the KV cache. Linear
+    layers multiply numbers of the type `operands`, as `Peaks` names them. `devices` share the work of at most
+    `sequences` requests at once (0: the engine's default), whose tokens, at most `cache_tokens`, the KV cache holds
+    (0: unknown).
+    """
+
+    shape: Shape
+    bits: float
+    other_bits: int = 16
+    cache_bits: int = 16
+    operands: str = "bf16"
+    devices: int = 1
+    sequences: int = 0
+    cache_tokens: int = 0
+
+
 class Engine(Record, frozen=True, kw_only=True):
     """What served one side: `kernels` counts linear layers by the kernel that vLLM chose for them.
 
     `load_s` is what the start of a server took, `memory_bytes` what its weights take as the kernels have repacked them,
     `peak_bytes` what it needs besides the KV cache at most; 0 where it was not measured (memory of a CPU's engine).
+    `sizes` are None where the model's files do not say them.
     """
 
     kernels: dict[str, int]
@@ -120,6 +140,7 @@ class Engine(Record, frozen=True, kw_only=True):
     memory_bytes: int = 0
     peak_bytes: int = 0
     checkpoint_bytes: int = 0
+    sizes: Sizes | None = None
     settings: dict[str, Any] = {}  # noqa: RUF012 - msgspec gives each record its own
 
 

@@ -26,6 +26,7 @@ WIDE = ("BF16", "F16", "F32", "F64")  # safetensors' names of types that no quan
 INTEGERS = {"I8": np.int8, "U8": np.uint8, "I16": np.int16}
 # Two-dimensional weights that are no linear layer: embeddings, and routers that newer model classes keep as parameters.
 NOT_LINEAR = re.compile(r"(^|.*\.)(\w*embed\w*|wte|wpe|gate|router)$")
+NO_LAYER = re.compile(r"(^|.*\.)(\w*embed\w*|wte|wpe|lm_head)$")  # of vLLM's linear layers
 # Scales as compressed-tensors and ModelOpt (weight_scale_2), FP8 by blocks (_inv), AWQ and GPTQ (scales) call them.
 SCALE = re.compile(r".*(_scale(_inv|_2)?|[._]scales)$")
 # Left behind in tokenizer.json by the last call before it was saved; every call sets them anew.
@@ -110,6 +111,14 @@ def _check_linear_layers(tensors: dict[str, Tensor], config: dict[str, Any], whe
                 f"targets {', '.join(targets)} and does not ignore it, found {tensor.dtype} {list(tensor.shape)}"
                 f"{'' if f'{module}.weight_scale' in tensors else ' without a scale'}; {AGAIN}"
             )
+
+
+def wide_layers(folder: Path) -> int:
+    """Count matrices that a checkpoint holds in full precision, embeddings and the head left out."""
+    tensors = [tensor for file in models.weights(folder, str(folder)) for tensor in headers(file)]
+    wide = [tensor for tensor in tensors if tensor.dtype in WIDE and len(tensor.shape) == 2]  # noqa: PLR2004
+    modules = [tensor.name.removesuffix(".weight") for tensor in wide if tensor.name.endswith(".weight")]
+    return sum(not NO_LAYER.match(module) for module in modules)
 
 
 def _bits(module: str, config: dict[str, Any]) -> int:

@@ -11,10 +11,13 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from msgspec.structs import replace
+
 from quant.errors import ModelError
 from quant.inputs import integrity, models, tensors
 from quant.matrix import BASE
 from quant.records import Shape
+from quant.workloads import Sizes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -40,6 +43,18 @@ SCHEMES = {
 }
 FAMILIES: dict[Family, float] = {"bf16": 16.0, "fp8": 8.0, "int8": 8.0, "int4": 4 + 20 / 128, "fp4": 4 + 8 / 16}
 
+# What formats multiply that quantize activations too, by the capability they need; others multiply in 16 bits.
+OPERANDS = {
+    "w8a8-fp8": "fp8",
+    "w8a8-fp8-static": "fp8",
+    "w8a8-fp8-block": "fp8",
+    "w4afp8": "fp8",
+    "w8a8-int8": "int8",
+    "w4a8": "int8",
+    "nvfp4": "fp4",
+    "mxfp4": "fp4",
+}
+
 
 class Need(NamedTuple):
     """Bytes that serving takes, over all devices together."""
@@ -55,16 +70,36 @@ class Need(NamedTuple):
 
 def need(model: Model, shape: Shape, fmt: Format = BASE) -> Need:
     """Return what a model in a format takes: embeddings, norms and lm_head stay as wide as they are."""
-    wide = 32 if model.dtype == "float32" else 16
-    linear = wide if fmt.family == "bf16" else bits(fmt)
-    weights = (shape.linear * linear + (shape.parameters - shape.linear) * wide) / 8
+    found = sizes(model, shape, fmt)
+    weights = (shape.linear * found.bits + (shape.parameters - shape.linear) * found.other_bits) / 8
     tokens = model.context_tokens * sequences(model.context_tokens)
-    return Need(math.ceil(weights), token_bytes(shape, cache_bits(fmt, wide)) * tokens)
+    return Need(math.ceil(weights), token_bytes(shape, found.cache_bits) * tokens)
+
+
+def sizes(model: Model, shape: Shape, fmt: Format) -> Sizes:
+    """Return the widths of a model's numbers in a format, and what its linear layers multiply."""
+    wide = 32 if model.dtype == "float32" else 16
+    return Sizes(
+        shape=shape,
+        bits=wide if fmt.family == "bf16" else bits(fmt),
+        other_bits=wide,
+        cache_bits=cache_bits(fmt, wide),
+        operands=next((OPERANDS[name] for name in fmt.needs if name in OPERANDS), "bf16"),
+    )
 
 
 def sequences(context_tokens: int) -> int:
     """Return how many sequences of a context must fit at once: one of a long context keeps a device busy."""
     return max(1, min(SEQUENCES, BUSY_TOKENS // context_tokens))
+
+
+def served(model: Model, shape: Shape, fmt: Format, machine: Hardware, count: int) -> Sizes:
+    """Return the same for `count` devices of a machine, with the most tokens that they hold beside the weights."""
+    found, weights = sizes(model, shape, fmt), need(model, shape, fmt).weights
+    room = 0.0 if machine.kind.startswith("cpu") else count * _usable(model, machine) - weights
+    held = max(0, int(room / token_bytes(shape, found.cache_bits)))
+    most = int(model.engine.get("max_num_seqs") or 0)
+    return replace(found, devices=count, sequences=most, cache_tokens=held)
 
 
 def token_bytes(shape: Shape, wide: int = 16) -> int:
@@ -125,7 +160,13 @@ def read(folder: Path, where: str) -> Shape | None:
         kv_heads=config.get("num_key_value_heads") or heads,
         head_dim=config.get("head_dim") or config["hidden_size"] // heads,
         hidden=config["hidden_size"],
+        head=_head({name: size for name, (_, size) in sizes.items()}),
     )
+
+
+def _head(sizes: dict[str, int]) -> int:
+    """Return the weights of the output layer, or of the embeddings that it is tied to; 0 if no name tells."""
+    return next((size for part in ("lm_head", "embed_tokens") for name, size in sizes.items() if part in name), 0)
 
 
 def _is_linear(name: str) -> bool:

@@ -30,7 +30,7 @@ from quant.inputs import (
     sources,
     tasks,
 )
-from quant.matrix import BASE
+from quant.matrix import BASE, Serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -65,27 +65,35 @@ class Inputs:
         self._calibrations: dict[Calibration, Calibration] = {}
         self._tasks: dict[str, tasks.TaskFiles] = {}
 
-    def check(self, cells: Sequence[Cell], *, pinned: bool = False) -> None:
-        """Find every mistake in what `cells` need; raises the first, if it can before anything is fetched.
+    def check(self, cells: Sequence[Cell], servings: Sequence[Serving] = (), *, pinned: bool = False) -> None:
+        """Find every mistake in what is selected; raises the first, if it can before anything is fetched.
 
         `pinned`: what is on the hub must be named by full commits.
         """
-        for cell in cells:
+        every: list[Cell | Serving] = [*cells, *servings]
+        for one in every:
             if pinned:
-                models.pin(f"model {cell.model.id!r}", cell.model.source, cell.model.revision)
-                models.pin(f"format {cell.format.id!r}", cell.format.checkpoint)
-            self.task_files(cell.task)
-            served = context.serving(cell.model, cell.task)
-            if not {BASE.id, cell.format.id} <= self.servers.keys():  # else nothing is served here
-                self.devices(served, [each.format for each in cells if each.model.id == cell.model.id])
-            if not cell.format.checkpoint and cell.format.id not in self.servers:
-                self._check_quantizing(cell.model, cell.format, pinned=pinned)
+                models.pin(f"model {one.model.id!r}", one.model.source, one.model.revision)
+                models.pin(f"format {one.format.id!r}", one.format.checkpoint)
+            served = self._served(one)
+            if not {BASE.id, one.format.id} <= self.servers.keys():  # else nothing is served here
+                self.devices(served, [each.format for each in every if each.model.id == one.model.id])
+            if not one.format.checkpoint and one.format.id not in self.servers:
+                self._check_quantizing(one.model, one.format, pinned=pinned)
         for cell in cells:
-            self.base(cell.model)
             self.chat_template(cell.model, cell.task)
-            self.endpoint(cell.model, BASE.id)
-            if not self.endpoint(cell.model, cell.format.id) and cell.format.checkpoint:
-                self.given(cell.model, cell.format)
+        for one in every:
+            self.base(one.model)
+            self.endpoint(one.model, BASE.id)
+            if not self.endpoint(one.model, one.format.id) and one.format.checkpoint:
+                self.given(one.model, one.format)
+
+    def _served(self, one: Cell | Serving) -> Model:
+        """Return the model with the context that it is served with."""
+        if isinstance(one, Serving):
+            return context.measured(one.model, one.workload)
+        self.task_files(one.task)
+        return context.serving(one.model, one.task)
 
     def _check_quantizing(self, model: Model, fmt: Format, *, pinned: bool) -> None:
         if pinned:

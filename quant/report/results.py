@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from quant.budgets import Performance
 from quant.claims import Verdict
 from quant.records import SCHEMA, Environment, Record
 from quant.report.sensitivity import Catch
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 class Results(Record, frozen=True, kw_only=True):
     """One run: verdicts, the machine and versions, wall seconds, engine and quantizer starts, failures by cell.
 
-    `catches` is what the gates did about sabotage, in a run of the sensitivity tests; `remarks` say which servers
-    served, and what was left out for it.
+    `performances` is what was measured of latency and throughput, and of its budgets; `catches` is what the gates did
+    about sabotage, in a run of the sensitivity tests; `remarks` say which servers served, and what was left out for it.
     """
 
     verdicts: tuple[Verdict, ...]
@@ -28,6 +29,7 @@ class Results(Record, frozen=True, kw_only=True):
     errors: dict[str, str]
     logs: str
     catches: tuple[Catch, ...] = ()
+    performances: tuple[Performance, ...] = ()
     remarks: tuple[str, ...] = ()
     schema: int = SCHEMA
 

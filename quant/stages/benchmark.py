@@ -83,13 +83,13 @@ def _block(workload: Workload, number: int, sides: Sequence[Side]) -> Block:
 
 
 def _enough(workload: Workload, blocks: Sequence[Block], seconds: float) -> bool:
-    """Say whether the limits of every watched ratio lie close enough, or time is spent."""
+    """Say whether the limits of every watched ratio lie close enough, or time is spent; fewer blocks prove nothing."""
+    if len(blocks) < MIN_BLOCKS:
+        return False
     quiet = [block for block in blocks if not block.disturbed]
-    if len(quiet) < MIN_BLOCKS:
+    if seconds > workload.seconds or len(quiet) < MIN_BLOCKS:
         return seconds > workload.seconds
-    return seconds > workload.seconds or max(_reach(quiet, name, workload) for name in WATCHED[workload.mode]) <= (
-        workload.width
-    )
+    return max(_reach(quiet, name, workload) for name in WATCHED[workload.mode]) <= workload.width
 
 
 def _reach(blocks: list[Block], metric: str, workload: Workload) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import time
 from functools import cache
 from pathlib import Path
@@ -100,7 +101,7 @@ def _start_vllm(request: EvaluateRequest) -> Any:
     from vllm.platforms import current_platform
 
     if current_platform.is_cpu():
-        _import_model_class_here(request.checkpoint)
+        import_model_class_here(request.checkpoint)
     batch = {"max_num_seqs": _batch_size(request)} if request.repeat else {}
     engine = {"enforce_eager": current_platform.is_cpu(), **request.engine, **batch}
     return VLLM(
@@ -114,14 +115,20 @@ def _start_vllm(request: EvaluateRequest) -> Any:
 
 
 def offline(checkpoint: str, request: BenchmarkRequest) -> Any:
-    """Start vLLM itself in this process, with room for a second one; it forgets each request's prefix."""
+    """Start vLLM with room for a second one; it forgets each request's prefix.
+
+    On a GPU the engine has a process of its own, as behind `vllm serve`: in this process a step of an 8B model on an
+    H100 took 4.5 ms in INT4 and INT8 alike, since the host decided.
+    """
     name_the_cpu_build()
     from vllm import LLM
     from vllm.platforms import current_platform
 
     cpu = current_platform.is_cpu()
     if cpu:
-        _import_model_class_here(checkpoint)
+        import_model_class_here(checkpoint)
+    else:
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "1"
     engine = {"enforce_eager": cpu, **({} if cpu else {"gpu_memory_utilization": SHARE}), **request.engine}
     return LLM(
         model=checkpoint,
@@ -168,7 +175,7 @@ def name_the_cpu_build() -> None:
         importlib.metadata.version = aliased
 
 
-def _import_model_class_here(checkpoint: str) -> None:
+def import_model_class_here(checkpoint: str) -> None:
     """Import the model class in this process: vLLM would look at it in another one first, 15-33 s on a new machine."""
     from vllm import ModelRegistry
 

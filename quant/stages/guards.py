@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-OTHERS = 0.10  # of the machine's CPUs, taken by other processes or by the host of a virtual machine
+# Share of the machine's CPUs that may be taken meanwhile, by other processes or the host of a virtual machine. Beside a
+# GPU, which needs a core or two, there may be more.
+ON_CPU, ON_GPU = 0.10, 0.50
 HOT = 0x20 | 0x40 | 0x08 | 0x80  # NVML: thermal slow-down by software or hardware, hardware slow-down, power brake
 
 
@@ -30,9 +32,20 @@ class Usage(NamedTuple):
 @contextmanager
 def watched(found: list[str]) -> Iterator[None]:
     """Append to `found` what disturbed the machine meanwhile."""
+    gpu = _gpu()
     before = _usage()
     yield
-    found += [*_cpu(before, _usage()), *_gpu()]
+    found += taken(before, _usage(), ON_GPU if gpu else ON_CPU, os.cpu_count() or 1)
+    found += [*_strangers(*gpu), *_slowed(*gpu)] if gpu else []
+
+
+def taken(before: Usage, after: Usage, allowed: float, cpus: int) -> list[str]:
+    """Say who took more than the allowed share of the CPUs between two moments."""
+    whole = (after.at - before.at) * cpus
+    stolen = (after.stolen - before.stolen) / whole
+    others = (after.busy - before.busy - (after.own - before.own)) / whole - stolen
+    said = [(others, "other processes"), (stolen, "the host of this virtual machine")]
+    return [f"{who} took {share:.0%} of the CPU" for share, who in said if share > allowed]
 
 
 def _usage() -> Usage:
@@ -45,31 +58,25 @@ def _usage() -> Usage:
     return Usage(time.monotonic(), busy, getattr(times, "steal", 0.0), own)
 
 
-def _cpu(before: Usage, after: Usage) -> list[str]:
-    whole = (after.at - before.at) * (os.cpu_count() or 1)
-    stolen = (after.stolen - before.stolen) / whole
-    others = (after.busy - before.busy - (after.own - before.own)) / whole - stolen
-    said = [(others, "other processes"), (stolen, "the host of this virtual machine")]
-    return [f"{who} took {share:.0%} of the CPU" for share, who in said if share > OTHERS]
-
-
-def _gpu() -> list[str]:
+def _gpu() -> tuple[Any, Any] | None:
+    """Return NVML and its handle of the GPU that this process uses; None on a CPU."""
     import torch
 
     if not torch.cuda.is_available():
-        return []
+        return None
     from vllm.third_party import pynvml
 
     pynvml.nvmlInit()
-    handle = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(0).uuid}".encode())
-    return [*_strangers(pynvml, handle), *_slowed(pynvml, handle)]
+    return pynvml, pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(0).uuid}".encode())
 
 
 def _strangers(pynvml: Any, handle: Any) -> list[str]:
+    """Name other processes on the GPU. Where NVML counts process ids of another container's, it cannot tell whose."""
     import psutil
 
     own = {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
-    others = [one.pid for one in pynvml.nvmlDeviceGetComputeRunningProcesses(handle) if one.pid not in own]
+    there = {one.pid for one in pynvml.nvmlDeviceGetComputeRunningProcesses(handle)}
+    others = sorted(there - own) if there & own else []
     return [f"other processes on the GPU: {', '.join(map(str, others))}"] if others else []
 
 

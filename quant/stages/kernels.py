@@ -33,7 +33,7 @@ class Inspector:
         return {"memory_bytes": weights, "peak_bytes": weights + activations if activations else 0}
 
 
-def together(told: list[dict[str, int]]) -> dict[str, int]:
+def together(told: list[dict[str, int]]) -> dict[str, Any]:
     """Add up what the devices of one engine say of their memory."""
     return {name: sum(one[name] for one in told) for name in told[0]}
 

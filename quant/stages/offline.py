@@ -5,6 +5,7 @@ Comes in: a checkpoint, how it is served. Goes out: `Request`s with the engine's
 
 from __future__ import annotations
 
+import gc
 import random
 import time
 from typing import TYPE_CHECKING, Any
@@ -49,9 +50,14 @@ class Offline:
         return Run(quantized=self._quantized, seconds=time.perf_counter() - began, requests=tuple(served))
 
     def close(self) -> None:
-        """Shut the engine down."""
+        """Shut the engine down and free what it holds: another engine or a server may need it."""
+        import torch
+
         self._llm.llm_engine.engine_core.shutdown()
         del self._llm
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
 def _request(told: Any) -> Request:

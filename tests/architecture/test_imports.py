@@ -14,7 +14,7 @@ from quant.environment import ROOT
 if TYPE_CHECKING:
     from pathlib import Path
 
-HEAVY = {"torch", "vllm", "llmcompressor", "lm_eval", "transformers", "datasets", "compressed_tensors"}
+HEAVY = {"torch", "vllm", "llmcompressor", "lm_eval", "transformers", "datasets", "compressed_tensors", "matplotlib"}
 # Which modules may import a heavy library, inside a function.
 IMPORTERS = {
     "llmcompressor": {"quant/stages/quantize.py"},
@@ -24,7 +24,15 @@ IMPORTERS = {
         "quant/stages/evaluate.py",
         "quant/stages/server.py",
     },
-    "vllm": {"quant/stages/engines.py"},
+    "matplotlib": {"quant/report/pareto.py"},
+    "vllm": {
+        "quant/stages/engines.py",
+        "quant/stages/guards.py",
+        "quant/stages/kernels.py",
+        "quant/stages/offline.py",
+        "quant/stages/served.py",
+        "quant/stages/vllm_cli.py",
+    },
 }
 SOURCES = sorted(
     [

@@ -104,3 +104,16 @@ def test_vllm_has_a_kernel_for_nothing_else(sm: str, without: str, chosen: dict[
     row = chosen[f"{sm}{without}"]
 
     assert served(row) <= hardware.of_gpu(sm, flashinfer=not without), row
+
+
+@pytest.mark.skipif(not PINNED, reason="the table says what the pinned vLLM 0.32 takes first")
+@pytest.mark.parametrize("without", ["", " without FlashInfer"])
+@pytest.mark.parametrize("sm", GPUS)
+def test_vllm_takes_the_kernel_that_a_gpu_is_expected_to_use(
+    sm: str, without: str, chosen: dict[str, dict[str, str]]
+) -> None:
+    needs = hardware.of_gpu(sm, flashinfer=not without) - {"kv-fp8"}
+    expected = {need: hardware.expected_kernels([need], sm).get(need, frozenset()) for need in needs}
+    row = chosen[f"{sm}{without}"]
+
+    assert {need: row[need] for need in needs if row[need] not in expected[need]} == {}

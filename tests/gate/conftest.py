@@ -31,16 +31,16 @@ GROUP, BITS, PACKED = 128, 4, 8  # weights that share a scale; bits of one; weig
 # AutoAWQ packs the eight columns of an int32 in this order, the lowest bits first.
 AWQ_ORDER = (0, 2, 4, 6, 1, 3, 5, 7)
 FP8_MAX, BLOCK = 448.0, 128  # the largest number of E4M3; DeepSeek-V3's blocks are 128 x 128
-# As few items as count for an average, in one look: the base is scored once for all tests.
+# As few items as prove 0 of 600 or 4 of 1,200 worse to be FP8; which of them flip differs between CPU and GPU.
 SUITE = """
 [suites.small]
 models = ["ref-4m"]
 formats = ["int4-w4a16"]
 tasks = ["facts", "arithmetic", "dialogue"]
-items = 200
+items = 400
 
-[profiles.once]
-looks = [1.0]
+[profiles.early]
+looks = [0.5, 1.0]
 """
 # So small a model needs no 90 % of a GPU, and other tests may be there.
 ON_GPU = f"""
@@ -247,7 +247,7 @@ def gate(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., subprocess.C
 
     def run(checkpoint: Path, *options: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "quant", "gate", f"--checkpoint={checkpoint}", f"--base={BASE}"]
-        common = ("--matrix=small.toml", "--suite=small", "--gate=once", "--store=store")
+        common = ("--matrix=small.toml", "--suite=small", "--gate=early", "--store=store")
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
         return subprocess.run(
             [*command, *common, *options], cwd=world, env=environment, capture_output=True, text=True, check=False

@@ -27,8 +27,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(data / "tasks", made / "tasks", ignore=shutil.ignore_patterns("__pycache__", "tune.jsonl"))
     shutil.copytree(data / "calibration", made / "calibration")
     (made / "models").symlink_to(data / "models")
-    for file in ("formats.toml", "models.toml", "suites.toml"):
-        shutil.copyfile(data / file, made / file)
+    for file in data.glob("*.toml"):
+        if file.name != "waivers.toml":
+            shutil.copyfile(file, made / file.name)
     text = DEFAULT_MATRIX.read_text().replace("samples = 128", "samples = 8")
     (made / "matrix.toml").write_text(re.sub(r"\ntasks = \[.*?\]", f"\ntasks = {list(TASKS)}", text, flags=re.DOTALL))
     for file in made.glob("tasks/*/test.jsonl"):
@@ -38,11 +39,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def session(pytester: pytest.Pytester) -> Callable[..., pytest.RunResult]:
-    """Run pytest on the accuracy tests in a process of its own, as a user would."""
+    """Run pytest on the accuracy tests, or others, in a process of its own, as a user would."""
 
-    def run(*options: str | Path) -> pytest.RunResult:
+    def run(*options: str | Path, tests: tuple[str, ...] = ("accuracy",)) -> pytest.RunResult:
         common = (f"--rootdir={ROOT}", f"-c{ROOT / 'pyproject.toml'}", "-pno:cacheprovider")
-        return pytester.runpytest_subprocess(*common, ROOT / "tests" / "accuracy", *options)
+        return pytester.runpytest_subprocess(*common, *(ROOT / "tests" / name for name in tests), *options)
 
     return run
 
@@ -51,8 +52,9 @@ def session(pytester: pytest.Pytester) -> Callable[..., pytest.RunResult]:
 def background() -> Callable[..., subprocess.Popen[str]]:
     """Start such a session without waiting for it."""
 
-    def start(*options: str | Path) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "pytest", "-pno:cacheprovider", "tests/accuracy", *map(str, options)]
+    def start(*options: str | Path, tests: tuple[str, ...] = ("accuracy",)) -> subprocess.Popen[str]:
+        chosen = [f"tests/{name}" for name in tests]
+        command = [sys.executable, "-m", "pytest", "-pno:cacheprovider", *chosen, *map(str, options)]
         return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     return start

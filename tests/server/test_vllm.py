@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,6 +22,7 @@ from quant.store import Store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from quant.records import Model
 
@@ -43,7 +43,8 @@ def url(model: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
         process = subprocess.Popen(
             [
                 sys.executable,
-                Path(__file__).parent / "vllm_serve.py",
+                "-m",
+                "quant.stages.vllm_cli",
                 "serve",
                 model.source,
                 *options,

@@ -36,3 +36,16 @@ def test_documents_that_leave_no_room_for_a_chat_template_are_refused() -> None:
     full = replace(MATRIX.tasks["ruler-128k"], metadata={"max_seq_lengths": [131072]})
     with pytest.raises(ModelError, match="needs 256 beside them"):
         context.serving(LLAMA, full)
+
+
+def test_a_workload_is_measured_with_the_models_own_context() -> None:
+    assert context.measured(LLAMA, MATRIX.workloads["summarization-sync"]) == LLAMA
+
+
+def test_a_workload_longer_than_the_context_is_refused() -> None:
+    with pytest.raises(
+        ModelError,
+        match=r"model 'ref-4m': a request of workload 'ttft-1024' takes 1,025 tokens \(1,024 and 1 of its answer\), "
+        r"but `context_tokens` is 512; raise it",
+    ):
+        context.measured(MATRIX.models["ref-4m"], MATRIX.workloads["ttft-1024"])

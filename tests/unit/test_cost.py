@@ -1,26 +1,20 @@
-"""What a query costs, against the printed tables of arXiv:2411.02355: Llama 3.1 8B on one A6000 at 0.80 USD an hour."""
+"""What a query costs, against the printed tables of arXiv:2411.02355; prices by hardware and number of devices."""
 
 from __future__ import annotations
 
+import datetime as dt
+import itertools
+
 import pytest
+from msgspec.structs import replace
 
-from quant.cost import Cost, of_latency, of_rate, reduction
+from quant import reading
+from quant.cost import Cost, of_latency, of_rate, price, reduction
+from quant.environment import DEFAULT_MATRIX
+from tests.unit.printed import LATENCIES, RATES, USD_PER_HOUR, USES
 
-PRICE = 0.80
-OUTPUT_TOKENS = [1024, 128, 1024, 128, 128, 256, 512]
-# Table 5: seconds a query, one at a time, and queries per dollar, by use case.
-LATENCIES = {
-    "bf16": ([24.5, 3.2, 25.0, 3.3, 3.1, 6.2, 13.4], [183, 1395, 180, 1374, 1445, 723, 335]),
-    "int8": ([15.9, 2.1, 16.3, 2.1, 2.0, 4.0, 8.9], [284, 2157, 276, 2139, 2249, 1120, 506]),
-    "int4": ([9.7, 1.4, 10.1, 1.4, 1.3, 2.5, 6.1], [462, 3290, 445, 3136, 3543, 1787, 736]),
-}
-# Table 6: queries a second at saturation, and thousands of queries per dollar.
-RATES = {
-    "bf16": ([1.5, 5.6, 1.1, 4.4, 11.8, 5.3, 0.7], [6.8, 25.1, 4.8, 19.9, 53.0, 24.0, 3.2]),
-    "int8": ([2.2, 7.7, 1.4, 6.1, 16.5, 7.2, 1.0], [9.8, 34.6, 6.4, 27.6, 74.5, 32.3, 4.4]),
-    "int4": ([2.2, 5.3, 1.3, 4.1, 11.2, 5.4, 0.7], [9.8, 24.0, 6.0, 18.6, 50.5, 24.3, 3.1]),
-}
-CASES = range(len(OUTPUT_TOKENS))
+PRICES = reading.load(DEFAULT_MATRIX).prices.values()
+CASES = range(len(USES))
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -28,7 +22,7 @@ CASES = range(len(OUTPUT_TOKENS))
 def test_queries_one_at_a_time_cost_what_is_printed(name: str, case: int) -> None:
     # A latency is printed to .05 s: the printed cost lies between those of its two ends.
     seconds, printed = (column[case] for column in LATENCIES[name])
-    dear, cheap = (of_latency(seconds + end, 1, PRICE).queries_per_dollar for end in (0.05, -0.05))
+    dear, cheap = (of_latency(seconds + end, 1, USD_PER_HOUR).queries_per_dollar for end in (0.05, -0.05))
     assert dear - 0.5 <= printed <= cheap + 0.5
 
 
@@ -36,7 +30,7 @@ def test_queries_one_at_a_time_cost_what_is_printed(name: str, case: int) -> Non
 @pytest.mark.parametrize("name", RATES)
 def test_queries_at_saturation_cost_what_is_printed(name: str, case: int) -> None:
     rate, printed = (column[case] for column in RATES[name])
-    dear, cheap = (of_rate(rate + end, 1, PRICE).queries_per_dollar for end in (-0.05, 0.05))
+    dear, cheap = (of_rate(rate + end, 1, USD_PER_HOUR).queries_per_dollar for end in (-0.05, 0.05))
     assert dear - 50 <= 1000 * printed <= cheap + 50
 
 
@@ -55,3 +49,35 @@ def test_tokens_per_dollar_count_output_tokens() -> None:
     assert of_rate(2.0, 256, 3.60) == Cost(
         queries_per_dollar=2000.0, tokens_per_dollar=512_000.0, usd_per_million_tokens=1.953125
     )
+
+
+@pytest.mark.parametrize(
+    ("hardware", "devices", "usd"),
+    [
+        ("nvidia-rtx-a6000", 1, 0.80),
+        ("nvidia-a100-sxm4-80gb", 8, 14.32),
+        ("nvidia-h100-80gb-hbm3", 1, 3.29),
+        ("nvidia-h100-80gb-hbm3", 4, 12.36),  # not 4 x 3.29
+    ],
+)
+def test_a_price_is_that_of_the_class_and_number_of_devices(hardware: str, devices: int, usd: float) -> None:
+    found = price(PRICES, hardware, devices)
+    assert (found and found.usd_per_hour) == usd
+
+
+@pytest.mark.parametrize(("hardware", "devices"), [("cpu-avx512", 1), ("nvidia-h100-80gb-hbm3", 3)])
+def test_no_price_is_made_up(hardware: str, devices: int) -> None:
+    assert price(PRICES, hardware, devices) is None
+
+
+def test_the_latest_price_counts_wherever_it_stands() -> None:
+    old = next(one for one in PRICES if one.id == "h100-1")
+    new = replace(old, id="new", usd_per_hour=2.0, date=dt.date(2026, 1, 1))
+    orders = itertools.permutations([old, new])
+    assert [price(order, "nvidia-h100-pcie", 1) for order in orders] == [new, new]
+
+
+def test_of_two_prices_of_one_day_the_later_declared_counts() -> None:
+    old = next(one for one in PRICES if one.id == "h100-1")
+    own = replace(old, id="own", usd_per_hour=2.0)
+    assert price([old, own], "nvidia-h100-pcie", 1) == own

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
+from quant.declared import KINDS
 from quant.errors import ModelError
 from quant.inputs.run import Inputs
 from quant.matrix import BASE, Cell, Matrix
@@ -33,7 +35,8 @@ def inputs(tmp_path: Path) -> Inputs:
     (folder / "config.json").write_text("{}")
     (folder / "tokenizer_config.json").write_text('{"eos_token": "<|end|>"}')
     save_file({"weight": np.ones((4, 4), np.float32)}, folder / "model.safetensors")
-    matrix = Matrix(files=(), models={}, formats={}, tasks={}, suites={}, gates={}, profiles={}, stages={})
+    empty: dict[str, dict[str, Any]] = {section: {} for section in (*KINDS, "gates")}
+    matrix = Matrix(files=(), **empty)
     return Inputs(matrix, Hardware(kind="cpu-avx2", name="any", devices=0, capabilities=frozenset()))
 
 

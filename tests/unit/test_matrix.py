@@ -103,3 +103,61 @@ def test_the_thresholds_of_the_reference_matrix_are_the_missions() -> None:
 def test_cells_have_readable_ids() -> None:
     cells = list(reading.load(DEFAULT_MATRIX).cells("reference", formats=["fp8-dynamic"]))
     assert cells[0].id == "ref-4m-fp8-dynamic-commonsense"
+
+
+PERFORMANCE = (
+    GOOD
+    + """
+[workloads]
+short = { mode = "synchronous", input_tokens = 64, output_tokens = 16, requests = 4 }
+
+[budgets]
+slow = { format = "rtn", workload = "sh*", metric = "latency_ms", limit = 1.1 }
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("latency_ms", "latency", "no metric is called 'latency' (did you mean 'latency_ms'?); there are latency_ms, "),
+        ("limit = 1.1", "limit = 0", "a limit is above 0, found 0"),
+        ("limit = 1.1", "limit = inf", "a limit is above 0, found inf"),
+        ('_ms"', '_ms.p99", baseline = true', "a baseline holds means over blocks, and latency_ms.p99 has none; "),
+        ('"latency_ms"', '"load_s", baseline = true', "a baseline holds means over blocks, and load_s has none; "),
+        ('"rtn", w', '"rtm", w', "'rtm' matches no format (did you mean 'rtn'?)"),
+        ('"sh*"', '"shirt"', "'shirt' matches no workload (did you mean 'short'?)"),
+        ("{ format", '{ model = "big", format', "'big' matches no model"),
+    ],
+)
+def test_a_budget_that_cannot_be_meant_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    file = tmp_path / "matrix.toml"
+    file.write_text(PERFORMANCE.replace(old, new))
+    with pytest.raises(MatrixError) as caught:
+        reading.load(file)
+    assert str(caught.value).startswith(f"{file}:26: [budgets.slow] {message}")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("input_tokens = 64", "input_tokens = 0", "input_tokens is 1 or more, found 0"),
+        ("requests = 4", "requests = -1", "requests is 1 or more, found -1"),
+        ("requests = 4", "requests = 4, rate = 2", "synchronous requests follow each other and have no rate"),
+        ("requests = 4", "requests = 4, width = 5", "a width lies in (0, 1), .05 for 5 %; found 5"),
+        ("requests = 4", "requests = 4, seconds = 0", "seconds are above 0, found 0"),
+        ("requests = 4", "requests = 4, slo.ttft_ms = 0", "ttft_ms of a service-level objective is above 0, found 0"),
+        ('"synchronous"', '"asynchronous", rate = -1', "a rate is 0 (all at once) or more a second, found -1"),
+    ],
+)
+def test_a_workload_out_of_range_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    file = tmp_path / "matrix.toml"
+    file.write_text(PERFORMANCE.replace(old, new))
+    with pytest.raises(MatrixError) as caught:
+        reading.load(file)
+    assert str(caught.value).startswith(f"{file}:23: [workloads.short] {message}")
+
+
+def test_servings_have_readable_ids() -> None:
+    servings = list(reading.load(DEFAULT_MATRIX).servings("reference", formats=["int8-w8a8"]))
+    assert [one.id for one in servings] == ["ref-4m-int8-w8a8-short-sync", "ref-4m-int8-w8a8-short-full"]

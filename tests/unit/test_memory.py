@@ -159,7 +159,8 @@ def test_one_device_where_memory_is_unknown_and_on_a_cpu(machine: Hardware) -> N
 def test_a_models_shape_is_read_from_its_files() -> None:
     # Embeddings 1024 x 128 are tied; 3 layers of 4 x 128 x 128 and 3 x 128 x 256 linear weights; 7 norms of 128.
     found = memory.read(Path(MATRIX.models["ref-0.6m"].source), "ref-0.6m")
-    assert found == Shape(parameters=623_488, linear=491_520, layers=3, kv_heads=2, head_dim=64, hidden=128)
+    sizes = {"parameters": 623_488, "linear": 491_520, "head": 131_072}
+    assert found == Shape(**sizes, layers=3, kv_heads=2, head_dim=64, hidden=128)
 
 
 def test_a_cell_that_does_not_fit_is_refused_before_anything_is_fetched() -> None:

@@ -62,3 +62,43 @@ def test_queued_work_is_dropped_when_the_run_ends(workers: Workers) -> None:
     workers.close()
     release.set()
     assert not ran.wait(0.5)
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Workers]:
+    """Two workers."""
+    made = Workers(["", ""], kind="cpu-avx2", logs=tmp_path, rules={"benchmark": StageRule(), "evaluate": StageRule()})
+    yield made
+    made.close()
+
+
+def test_what_runs_alone_waits_for_other_work_to_end(pair: Workers) -> None:
+    started, release, ran = threading.Event(), threading.Event(), threading.Event()
+
+    def hold(_ask: Ask) -> None:
+        started.set()
+        release.wait(10)
+
+    pair.submit(Job("evaluate", hold))
+    started.wait(10)
+    pair.submit(Job("benchmark", lambda _ask: ran.set(), alone=True))
+
+    early = ran.wait(0.5)
+    release.set()
+    assert (early, ran.wait(10)) == (False, True)
+
+
+def test_nothing_starts_beside_what_runs_alone(pair: Workers) -> None:
+    started, release, ran = threading.Event(), threading.Event(), threading.Event()
+
+    def hold(_ask: Ask) -> None:
+        started.set()
+        release.wait(10)
+
+    pair.submit(Job("benchmark", hold, alone=True))
+    started.wait(10)
+    pair.submit(Job("evaluate", lambda _ask: ran.set()))
+
+    early = ran.wait(0.5)
+    release.set()
+    assert (early, ran.wait(10)) == (False, True)
