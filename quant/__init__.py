@@ -2,9 +2,9 @@ r"""The library of the recovery suite: everything a script or a notebook would w
 
 Data flows one way, and each arrow is a record on disk::
 
-    matrix -> quantize -> evaluate -> judge -> report
-                 |          |   ^______|
-                 \__ store _/    more items, until a claim is proven or they are spent
+    matrix -> quantize -> {evaluate, benchmark} -> judge -> report
+                 |             |    ^________________|
+                 \___ store ___/    more items, until a claim is proven or they are spent
 
 =====================  =====================================================================
 room                   role
@@ -13,6 +13,8 @@ room                   role
 `scores`               what a task's items scored, and which of them were asked for
 `redaction`            tokens and passwords, taken out of whatever is written
 `claims`               the nouns of judging: gates, profiles, verdicts
+`workloads`            what is served to be measured, and what was measured
+`budgets`              the nouns of judging performance
 `matrix`, `recipe`     models, formats, tasks, suites; the cells and gates that follow; recipes of llm-compressor
 `declared`, `reading`  a matrix file as records; TOML in, a validated matrix out
 `added`, `schema`      what a matrix file adds, for people; its shape, for editors
@@ -23,9 +25,10 @@ room                   role
 `store`, `cache`       content-addressed results; the command that looks after them
 `series`               scores of one task in the store: a growing head of its random order
 `stages`               one heavy library each, in a child process
-`workers`, `jobs`      a thread a device; what both kinds of work share:
+`workers`, `jobs`      a thread a device; what all kinds of work share:
 `quantization`         the job that makes a checkpoint
 `evaluation`           the job that scores one, as far as it is asked to
+`measurement`          the job that has one and its base take turns at a workload
 `pipeline`             what is asked for, made once, in the order that keeps devices busy
 `stats`, `judge`       pure: numbers -> intervals, records -> verdicts
 `verdicts`             asks the pipeline for items, look by look, until `judge` has settled each claim

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
@@ -49,18 +49,29 @@ def test_work_that_the_store_has_starts_no_process(workers: Workers) -> None:
     assert workers.starts == {}
 
 
+class Held(NamedTuple):
+    """A job that has begun and goes on until it is released."""
+
+    release: threading.Event
+
+    @classmethod
+    def begin(cls, workers: Workers, stage: str, *, alone: bool = False) -> Held:
+        started, release = threading.Event(), threading.Event()
+
+        def hold(_ask: Ask) -> None:
+            started.set()
+            release.wait(10)
+
+        workers.submit(Job(stage, hold, alone=alone))
+        started.wait(10)
+        return cls(release)
+
+
 def test_queued_work_is_dropped_when_the_run_ends(workers: Workers) -> None:
-    started, release, ran = threading.Event(), threading.Event(), threading.Event()
-
-    def hold(_ask: Ask) -> None:
-        started.set()
-        release.wait(10)
-
-    workers.submit(Job("evaluate", hold))
-    started.wait(10)
+    held, ran = Held.begin(workers, "evaluate"), threading.Event()
     workers.submit(Job("evaluate", lambda _ask: ran.set()))
     workers.close()
-    release.set()
+    held.release.set()
     assert not ran.wait(0.5)
 
 
@@ -72,33 +83,11 @@ def pair(tmp_path: Path) -> Iterator[Workers]:
     made.close()
 
 
-def test_what_runs_alone_waits_for_other_work_to_end(pair: Workers) -> None:
-    started, release, ran = threading.Event(), threading.Event(), threading.Event()
-
-    def hold(_ask: Ask) -> None:
-        started.set()
-        release.wait(10)
-
-    pair.submit(Job("evaluate", hold))
-    started.wait(10)
-    pair.submit(Job("benchmark", lambda _ask: ran.set(), alone=True))
+@pytest.mark.parametrize("first_alone", [True, False])
+def test_what_runs_alone_runs_beside_nothing(pair: Workers, *, first_alone: bool) -> None:
+    held, ran = Held.begin(pair, "evaluate", alone=first_alone), threading.Event()
+    pair.submit(Job("benchmark", lambda _ask: ran.set(), alone=not first_alone))
 
     early = ran.wait(0.5)
-    release.set()
-    assert (early, ran.wait(10)) == (False, True)
-
-
-def test_nothing_starts_beside_what_runs_alone(pair: Workers) -> None:
-    started, release, ran = threading.Event(), threading.Event(), threading.Event()
-
-    def hold(_ask: Ask) -> None:
-        started.set()
-        release.wait(10)
-
-    pair.submit(Job("benchmark", hold, alone=True))
-    started.wait(10)
-    pair.submit(Job("evaluate", lambda _ask: ran.set()))
-
-    early = ran.wait(0.5)
-    release.set()
+    held.release.set()
     assert (early, ran.wait(10)) == (False, True)
