@@ -32,7 +32,8 @@ class Workload(Record, frozen=True, kw_only=True):
 
     Synchronous ones are served one at a time. Asynchronous ones come at `rate` a second, at the random times of a
     Poisson process; 0 sends all at once, which saturates the engine. Blocks of runs follow each other until the 90 %
-    limits of the ratios that matter lie within `width` of them (.05: 5 %), or `seconds` are spent.
+    limits of the ratio of latencies, asynchronously that of output tokens/s, lie within `width` of it (.05: 5 %), or
+    `seconds` are spent.
     """
 
     id: str

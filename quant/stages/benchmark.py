@@ -25,10 +25,7 @@ if TYPE_CHECKING:
     from quant.stages.protocol import BenchmarkRequest
     from quant.workloads import Engine, Mode, Run, Workload
 
-WATCHED: dict[Mode, tuple[str, ...]] = {
-    "synchronous": ("latency_ms", "ttft_ms"),
-    "asynchronous": ("output_tokens_per_s", "latency_ms"),
-}
+WATCHED: dict[Mode, str] = {"synchronous": "latency_ms", "asynchronous": "output_tokens_per_s"}
 ALPHA = 0.05  # one-sided, of the limits that must come close enough to each other
 _up: dict[bool, tuple[tuple[str, Mode], Side]] = {}  # by "is it the quantized side"
 
@@ -55,7 +52,7 @@ def handle(request: BenchmarkRequest, tell: Callable[[Message], None]) -> None:
         side.play(request.workload, seed=0)  # compiles, fills caches
     blocks: list[Block] = []
     began = time.monotonic()
-    while not _enough(request.workload, blocks, time.monotonic() - began):
+    while not enough(request.workload, blocks, time.monotonic() - began):
         blocks.append(_block(request.workload, len(blocks), sides))
         tell(Message(event="progress", label=request.label, done=len(blocks)))
     told = BlockTimings(base=sides[0].engine, quantized=sides[1].engine, blocks=tuple(blocks), peaks=found)
@@ -82,14 +79,14 @@ def _block(workload: Workload, number: int, sides: Sequence[Side]) -> Block:
     return Block(runs=runs, disturbed="; ".join(found))
 
 
-def _enough(workload: Workload, blocks: Sequence[Block], seconds: float) -> bool:
-    """Say whether the limits of every watched ratio lie close enough, or time is spent; fewer blocks prove nothing."""
+def enough(workload: Workload, blocks: Sequence[Block], seconds: float) -> bool:
+    """Say whether the limits of the watched ratio lie close enough, or time is spent; fewer blocks prove nothing."""
     if len(blocks) < MIN_BLOCKS:
         return False
     quiet = [block for block in blocks if not block.disturbed]
     if seconds > workload.seconds or len(quiet) < MIN_BLOCKS:
         return seconds > workload.seconds
-    return max(_reach(quiet, name, workload) for name in WATCHED[workload.mode]) <= workload.width
+    return _reach(quiet, WATCHED[workload.mode], workload) <= workload.width
 
 
 def _reach(blocks: list[Block], metric: str, workload: Workload) -> float:
