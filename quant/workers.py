@@ -146,11 +146,11 @@ class Workers:
             self._changed.notify_all()
 
     def _ready(self, number: int) -> list[Job]:
-        """Return the jobs that this worker may run now; what runs alone goes where its engine is up."""
+        """Return the jobs that this worker may run now; what runs alone goes where its stage's process is up."""
         if any(job.alone for job in self._busy.values()):
             return []
-        elsewhere = {self._engines.get(owner) for owner, stage in self._live if owner != number}
-        return [job for job in self._jobs if not job.alone or not (self._busy or job.engine in elsewhere)]
+        elsewhere = {stage for owner, stage in self._live if owner != number}
+        return [job for job in self._jobs if not job.alone or not (self._busy or job.stage in elsewhere)]
 
     def _put_back(self, job: Job) -> None:
         """Queue a job whose entry another session is making, and wait a moment before anybody takes it again."""
