@@ -144,7 +144,7 @@ def test_a_broken_budget_fails_and_says_how_to_run_it_again(measured: tuple[Path
 
 
 def test_a_missing_baseline_is_told_once(measured: tuple[Path, str]) -> None:
-    assert measured[1].count("have no baseline in") == 1
+    assert measured[1].count("have no baseline of a ") == 1
 
 
 def test_a_measurement_is_a_row_of_a_table(measured: tuple[Path, str]) -> None:
