@@ -46,7 +46,7 @@ def main(checkpoint: str, dtype: str, context_tokens: str, requests: str, blocks
     """Serve, compare, print."""
     said = os.fdopen(os.dup(1), "w")  # vLLM's benchmark prints its table to standard output
     os.dup2(2, 1)
-    workload = Workload(id="w", mode="asynchronous", input_tokens=64, output_tokens=16, requests=int(requests))
+    workload = Workload(id="w", mode="asynchronous", input_tokens=64, output_tokens=256, requests=int(requests))
     request = BenchmarkRequest(
         label="agreement",
         base=checkpoint,
