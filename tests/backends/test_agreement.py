@@ -16,7 +16,7 @@ from quant.stats.blocks import LogMean, log_ratios
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("perf")]
 SCRIPT = Path(__file__).parent / "agreement.py"
 BLOCKS = 7
-REQUESTS = 64  # of 256 tokens each, so that little of a run is the client's; an import before each command line takes 20 s
+REQUESTS = 64  # of 256 tokens each, so that little of a run is the client's; an import before each takes 20 s
 MARGIN = 0.03
 
 
