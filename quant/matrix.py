@@ -101,26 +101,28 @@ class Matrix(Record, frozen=True, kw_only=True):
         self, suite: str, models: Iterable[str] = (), formats: Iterable[str] = (), *, items: int = 0
     ) -> Iterator[Cell]:
         """Yield the cells of a suite, or of other models and formats with the suite's tasks, bounded by `items`."""
-        chosen = self.pick("suites", suite)
-        rows = [self.pick("models", name) for name in (tuple(models) or chosen.models)]
-        columns = [self.pick("formats", name) for name in (tuple(formats) or chosen.formats)]
+        rows, columns = self._selected(suite, models, formats)
         for model, fmt, task in itertools.product(rows, columns, self.suite_tasks(suite, items)):
-            if fmt.family != "bf16":
-                yield Cell(model=model, format=fmt, task=task)
+            yield Cell(model=model, format=fmt, task=task)
 
     def servings(self, suite: str, models: Iterable[str] = (), formats: Iterable[str] = ()) -> Iterator[Serving]:
         """Yield what a suite measures, or other models and formats at the suite's workloads.
 
         In the order that starts engines least often: of a model all of one mode, of those one format after the other.
         """
+        rows, columns = self._selected(suite, models, formats)
+        workloads = [self.pick("workloads", name) for name in self.pick("suites", suite).workloads]
+        modes = dict.fromkeys(workload.mode for workload in workloads)
+        for model, mode, fmt, workload in itertools.product(rows, modes, columns, workloads):
+            if workload.mode == mode:
+                yield Serving(model=model, format=fmt, workload=workload)
+
+    def _selected(self, suite: str, models: Iterable[str], formats: Iterable[str]) -> tuple[list[Model], list[Format]]:
+        """Return the models and the formats, but for the base, that are named, or those of a suite."""
         chosen = self.pick("suites", suite)
         rows = [self.pick("models", name) for name in (tuple(models) or chosen.models)]
         columns = [self.pick("formats", name) for name in (tuple(formats) or chosen.formats)]
-        workloads = [self.pick("workloads", name) for name in chosen.workloads]
-        modes = dict.fromkeys(workload.mode for workload in workloads)
-        for model, mode, fmt, workload in itertools.product(rows, modes, columns, workloads):
-            if fmt.family != "bf16" and workload.mode == mode:
-                yield Serving(model=model, format=fmt, workload=workload)
+        return rows, [fmt for fmt in columns if fmt.family != "bf16"]
 
     def suite_tasks(self, suite: str, items: int = 0) -> list[Task]:
         """Return a suite's tasks, bounded by its own `items` and by these (0: no bound)."""

@@ -59,7 +59,6 @@ class Workers:
         self._kind, self._logs, self._rules = kind, logs, rules
         self._jobs: list[Job] = []
         self._live: dict[tuple[int, str], StageProcess] = {}
-        self._stages: dict[int, str] = {}
         self._engines: dict[int, str] = {}
         self._busy: dict[int, Job] = {}
         self._changed = threading.Condition()
@@ -114,7 +113,6 @@ class Workers:
         is up waits a moment for more work before it makes room: whoever judges its results may want more of it.
         """
         with self._changed:
-            self._stages.pop(number, None)
             live = any(owner == number for owner, _ in self._live)
             up, deadline = self._engines.get(number) if live else None, time.monotonic() + LINGER_SECONDS
             while not self._closed and not any(job.engine == up for job in self._ready(number)):
@@ -124,7 +122,7 @@ class Workers:
                 self._changed.wait(left if ready else None)
             if self._closed:
                 return None
-            others = Counter(self._stages.values())
+            others = Counter(job.stage for job in self._busy.values())
             elsewhere = {engine for owner, engine in self._engines.items() if owner != number}
             choice = min(
                 self._ready(number),
@@ -137,7 +135,6 @@ class Workers:
             )
             self._jobs.remove(choice)
             self._busy[number] = choice
-            self._stages[number] = choice.stage
             return choice
 
     def _rest(self, number: int) -> None:

@@ -10,6 +10,7 @@ from statistics import fmean
 from typing import Any, Literal
 
 from quant.records import Record, Shape
+from quant.stats.blocks import LogMean, log_ratios
 
 Mode = Literal["synchronous", "asynchronous"]
 TIMES = ("latency_ms", "ttft_ms", "tpot_ms", "itl_ms")  # of requests; each also as p50, p90 and p99 of a run
@@ -175,6 +176,11 @@ class Timings(Record, frozen=True, kw_only=True):
 def values(blocks: list[Block], metric: str, slo: Slo, *, quantized: bool) -> list[list[float]]:
     """Return a metric of one side, shape (blocks, runs)."""
     return [[run.value(metric, slo) for run in block.runs if run.quantized == quantized] for block in blocks]
+
+
+def ratio(blocks: list[Block], metric: str, slo: Slo) -> LogMean:
+    """Return how many times as large a metric is of the quantized side as of the base in the same block."""
+    return LogMean.from_logs(log_ratios(*(values(blocks, metric, slo, quantized=side) for side in (False, True))))
 
 
 def higher_is_better(metric: str) -> bool:

@@ -16,8 +16,8 @@ from quant.stages import guards, peaks
 from quant.stages.offline import Offline
 from quant.stages.protocol import TIMINGS, BlockTimings, Message
 from quant.stages.served import Served
-from quant.stats.blocks import MIN_BLOCKS, LogMean, log_ratios, order
-from quant.workloads import Block, values
+from quant.stats.blocks import MIN_BLOCKS, order
+from quant.workloads import Block, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -91,6 +91,5 @@ def enough(workload: Workload, blocks: Sequence[Block], seconds: float) -> bool:
 
 def _reach(blocks: list[Block], metric: str, workload: Workload) -> float:
     """Return by which share the limits of a metric's ratio lie apart from it."""
-    sides = [values(blocks, metric, workload.slo, quantized=side) for side in (False, True)]
-    mean = LogMean.from_logs(log_ratios(*sides))
+    mean = ratio(blocks, metric, workload.slo)
     return mean.limits(ALPHA)[1] / mean.value - 1

@@ -16,12 +16,12 @@ from quant import reading
 from quant.environment import DEFAULT_MATRIX, current
 from quant.matrix import BASE, StageRule
 from quant.pipeline import Pipeline
-from quant.stats.blocks import LogMean, log_ratios
 from quant.store import Store
-from quant.workloads import values
+from quant.workloads import ratio
 
 if TYPE_CHECKING:
     from quant.matrix import Matrix
+    from quant.stats.blocks import LogMean
 
 pytestmark = [pytest.mark.perf, pytest.mark.xdist_group("perf")]
 SLOWED = Path(__file__).parent / "slowed.py"
@@ -39,8 +39,7 @@ def latency(matrix: Matrix, store: Path) -> LogMean:
         found = pipeline.timings(matrix.models["ref-4m"], BASE, matrix.workloads["short-sync"]).result()
     finally:
         pipeline.close()
-    sides = [values([*found.blocks], "latency_ms", found.workload.slo, quantized=side) for side in (False, True)]
-    return LogMean.from_logs(log_ratios(*sides))
+    return ratio([*found.blocks], "latency_ms", found.workload.slo)
 
 
 def test_an_engine_that_sleeps_is_proven_1_3_times_slower(
